@@ -1,0 +1,1 @@
+"""An ElementTable to nested Arrow columns."""

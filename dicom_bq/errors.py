@@ -1,0 +1,75 @@
+"""Everything that dicom-bq raises on purpose.
+
+One tree, built from facts that stay readable as attributes; each class writes its own sentence: what happened,
+where (URI, tag path), and what to do next. No message holds a value of a data element (law 8: values are patients').
+
+    DicomBqError
+    ├── ScanError            a file's bytes are not a readable DICOM data set
+    ├── SchemaError          a schema cannot be made, read, merged or loaded
+    ├── UsageError           the caller asked for something that does not exist or contradicts itself
+    ├── DestinationError     the destination refuses, or cannot be reached
+    └── MissingDependencyError   an extra is not installed
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class DicomBqError(Exception):
+    """Root of the tree.
+
+    Keyword arguments given to a subclass are its facts: they become attributes, fill the class's ``template``,
+    and survive pickling.
+
+    Attributes:
+        facts: The keyword arguments, by name.
+    """
+
+    template = "{reason}"
+
+    def __init__(self, **facts: Any) -> None:  # noqa: ANN401 (facts are of any type)
+        self.facts = facts
+        for name, value in facts.items():
+            setattr(self, name, value)
+        super().__init__(self.template.format(**facts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the facts: the default would pass the finished sentence to ``__init__``."""
+        return (_rebuild, (type(self), self.facts))
+
+
+def _rebuild(kind: type[DicomBqError], facts: dict[str, Any]) -> DicomBqError:
+    return kind(**facts)
+
+
+class ScanError(DicomBqError):
+    """A file's bytes are not a readable DICOM data set. Facts: ``reason``, ``offset`` (bytes from file start)."""
+
+    template = "{reason} at byte {offset}"
+
+
+class NotDicomError(ScanError):
+    """The bytes are not DICOM at all. Facts: ``reason``, ``offset``."""
+
+    template = "not DICOM: {reason}"
+
+
+class SchemaError(DicomBqError):
+    """A schema cannot be made, read, merged or loaded. Facts: ``reason``."""
+
+
+class UsageError(DicomBqError):
+    """The caller asked for something that does not exist or contradicts itself. Facts: ``reason``."""
+
+
+class DestinationError(DicomBqError):
+    """The destination refuses, or cannot be reached. Facts: ``destination``, ``reason``, ``advice``."""
+
+    template = "{destination}: {reason}. {advice}"
+
+
+class MissingDependencyError(DicomBqError):
+    """An extra is not installed. Facts: ``package``, ``extra``."""
+
+    template = "{package} is not installed; run: pip install 'dicom-bq[{extra}]'"

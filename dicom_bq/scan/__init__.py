@@ -1,0 +1,1 @@
+"""Bytes or pydicom Datasets to an ElementTable."""

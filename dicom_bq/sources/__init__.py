@@ -1,0 +1,1 @@
+"""Where header bytes come from."""
