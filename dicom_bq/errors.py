@@ -1,13 +1,17 @@
 """Everything that dicom-bq raises on purpose.
 
-One tree, built from facts that stay readable as attributes; each class writes its own sentence: what happened,
-where (URI, tag path), and what to do next. No message holds a value of a data element (law 8: values are patients').
+One tree, built from facts that stay readable as attributes; each class writes its own sentence: what
+happened, where (URI, tag path), and what to do next. No message holds a value of a data element: values are
+patients'.
 
     DicomBqError
     ├── ScanError            a file's bytes are not a readable DICOM data set
     ├── SchemaError          a schema cannot be made, read, merged or loaded
+    │   ├── SchemaConflictError   one column, two types or modes
+    │   └── SchemaLimitError      more than the destination can hold
     ├── UsageError           the caller asked for something that does not exist or contradicts itself
     ├── DestinationError     the destination refuses, or cannot be reached
+    │   └── DestinationExistsError   there is already a table with rows
     └── MissingDependencyError   an extra is not installed
 """
 
@@ -19,8 +23,8 @@ from typing import Any
 class DicomBqError(Exception):
     """Root of the tree.
 
-    Keyword arguments given to a subclass are its facts: they become attributes, fill the class's ``template``,
-    and survive pickling.
+    Keyword arguments given to a subclass are its facts: they become attributes, fill the class's
+    ``template``, and survive pickling.
 
     Attributes:
         facts: The keyword arguments, by name.
@@ -44,7 +48,7 @@ def _rebuild(kind: type[DicomBqError], facts: dict[str, Any]) -> DicomBqError:
 
 
 class ScanError(DicomBqError):
-    """A file's bytes are not a readable DICOM data set. Facts: ``reason``, ``offset`` (bytes from file start)."""
+    """A file's bytes are not a readable DICOM data set. Facts: ``reason``, ``offset`` (from file start)."""
 
     template = "{reason} at byte {offset}"
 
@@ -59,6 +63,28 @@ class SchemaError(DicomBqError):
     """A schema cannot be made, read, merged or loaded. Facts: ``reason``."""
 
 
+class SchemaConflictError(SchemaError):
+    """One column has two types or modes. Facts: ``path`` ("A.B"), ``first``, ``second``, ``advice``."""
+
+    template = "column {path} is {first} in one schema and {second} in the other. {advice}"
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        first: str,
+        second: str,
+        advice: str = "Types and modes must agree: correct one of them, or use another table",
+    ) -> None:
+        super().__init__(path=path, first=first, second=second, advice=advice)
+
+
+class SchemaLimitError(SchemaError):
+    """A schema is past a limit. Facts: ``limit`` (its name), ``path`` ("A.B"), ``found``, ``allowed``."""
+
+    template = "{limit} at {path}: {found}, the limit is {allowed}. Leave columns out by giving a schema"
+
+
 class UsageError(DicomBqError):
     """The caller asked for something that does not exist or contradicts itself. Facts: ``reason``."""
 
@@ -67,6 +93,15 @@ class DestinationError(DicomBqError):
     """The destination refuses, or cannot be reached. Facts: ``destination``, ``reason``, ``advice``."""
 
     template = "{destination}: {reason}. {advice}"
+
+
+class DestinationExistsError(DestinationError):
+    """There is a table with rows, and the disposition is write-empty. Facts: ``destination``, ``rows``."""
+
+    template = (
+        "{destination}: the table has {rows} rows already. "
+        "Add to it with write disposition write-append, replace it with write-truncate, or choose another"
+    )
 
 
 class MissingDependencyError(DicomBqError):
