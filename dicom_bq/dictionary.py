@@ -1,0 +1,183 @@
+"""The DICOM data dictionary (PS3.6): tag to keyword, VR and VM. The only user of pydicom's tables.
+
+pydicom takes a third of a second to import, so it is imported when the first tag is asked for, not before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import vr_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+TAG_BITS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryEntry:
+    """One row of PS3.6.
+
+    Attributes:
+        tag: ``group << 16 | element``. Of a repeating group the base tag: the lowest tag that the row covers and
+            that has no row of its own.
+        keyword: Keyword, such as ``PatientName``; the column's name.
+        name: Name for people, such as ``Patient's Name``.
+        vr: VR, or several as in "US or SS"; always a row of ``vr_rules``.
+        vm: Value multiplicity, such as ``1``, ``2-n``.
+        retired: The element is no longer in the standard; it keeps its keyword.
+        repeater_mask: Bits of the tag that vary in a repeating group, 0 for every other element.
+    """
+
+    tag: int
+    keyword: str
+    name: str
+    vr: str
+    vm: str
+    retired: bool
+    repeater_mask: int = 0
+
+    @property
+    def repeated(self) -> bool:
+        """The element's values make an array. For a repeating group that is the mode of its ``Value``."""
+        return self.vm != "1" or self.vr == "SQ"
+
+    def repeater_id(self, tag: int) -> str:
+        """The half of ``tag`` that varies in this repeating group, as four upper-case hexadecimal digits."""
+        return f"{tag >> 16 if self.repeater_mask >> 16 else tag & 0xFFFF:04X}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    exact: Mapping[int, DictionaryEntry]
+    repeaters: tuple[tuple[int, Mapping[int, DictionaryEntry]], ...]
+    keywords: Mapping[str, DictionaryEntry]
+    vr: Mapping[int, str]
+
+
+def lookup(tag: int) -> DictionaryEntry | None:
+    """The dictionary's row for a tag: its own, else that of the repeating group it belongs to.
+
+    Returns:
+        None for private tags, tags that no row covers, rows without a keyword (retired and left blank), and the
+        item and delimitation tags, which are not data elements.
+    """
+    tables = _tables()
+    entry = tables.exact.get(tag)
+    # Odd groups are private (PS3.5 7.8): 6001 is not an overlay.
+    if entry is not None or tag & 0x00010000:
+        return entry
+    for kept, rows in tables.repeaters:
+        entry = rows.get(tag & kept)
+        if entry is not None:
+            return entry
+    return None
+
+
+def by_keyword(keyword: str) -> DictionaryEntry | None:
+    """The row with this keyword, as it is spelled in PS3.6, or None."""
+    return _tables().keywords.get(keyword)
+
+
+def keywords() -> Iterable[str]:
+    """Every keyword, those of repeating groups last."""
+    return _tables().keywords.keys()
+
+
+def vr_table() -> Mapping[int, str]:
+    """VR by tag, for every standard element that is no repeating group; for reading implicit VR.
+
+    Rows without a keyword are in it: their values are readable although they have no column of their own.
+    """
+    return _tables().vr
+
+
+@cache
+def edition() -> str:
+    """Which dictionary decides names, types and modes, such as ``pydicom 3.0.2, DICOM 2024c``."""
+    from pydicom import _version
+
+    return f"pydicom {_version.__version__}, DICOM {_version.__dicom_version__}"
+
+
+def private_vr(creator: str, tag: int) -> str | None:
+    """VR of a private element by pydicom's private dictionary.
+
+    Args:
+        creator: Value of the private creator that reserves the element's block (PS3.5 7.8.1).
+        tag: The element's tag; the block number in it does not matter.
+
+    Returns:
+        None where that dictionary does not know the element, or gives what is not a VR.
+    """
+    from pydicom.datadict import private_dictionary_VR
+
+    try:
+        vr = private_dictionary_VR(tag, creator)
+    except KeyError:
+        return None
+    return vr if vr in vr_rules.load().vr else None
+
+
+_TAG = re.compile(r"(?:Tag_)?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\Z")
+
+
+def parse_tag(text: str) -> int | None:
+    """Read a tag as people write it.
+
+    Args:
+        text: ``00081140``, ``0008,1140``, ``(0008,1140)``, or as in a column's name ``Tag_00081140``.
+
+    Returns:
+        ``group << 16 | element``, or None when the text is no tag.
+    """
+    text = text.strip()
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    match = _TAG.match(text)
+    return int(match[1] + match[2], 16) if match else None
+
+
+@cache
+def _tables() -> _Tables:
+    from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+
+    known = vr_rules.load().vr
+    # Item and delimitation tags have the VR "NONE": no rule, no data element.
+    rows = {tag: row for tag, row in DicomDictionary.items() if row[0] in known}
+    exact = {tag: _entry(tag, row) for tag, row in rows.items() if row[4]}
+    by_kept: dict[int, dict[int, DictionaryEntry]] = {}
+    for pattern, row in RepeatersDictionary.items():
+        mask = int("".join("F" if digit == "x" else "0" for digit in pattern), 16)
+        covered = int(pattern.replace("x", "0"), 16)
+        by_kept.setdefault(mask ^ TAG_BITS, {})[covered] = _entry(_base_tag(covered, mask, rows), row, mask)
+    entries = [*exact.values(), *(entry for group in by_kept.values() for entry in group.values())]
+    return _Tables(
+        exact=exact,
+        repeaters=tuple(by_kept.items()),
+        keywords={entry.keyword: entry for entry in entries},
+        vr=MappingProxyType({tag: row[0] for tag, row in rows.items()}),
+    )
+
+
+def _entry(tag: int, row: tuple[str, str, str, str, str], mask: int = 0) -> DictionaryEntry:
+    vr, vm, name, retired, keyword = row
+    return DictionaryEntry(tag, keyword, name, vr, vm, bool(retired), mask)
+
+
+def _base_tag(covered: int, mask: int, taken: Mapping[int, object]) -> int:
+    """The lowest tag of a repeating group that no other row has.
+
+    Nearly always the varying digits are 0. But (0028,0400) is Transform Label, and (0028,04x0) Rows For Nth Order
+    Coefficients: two columns, which must not share a tag.
+    """
+    step = mask & -mask
+    tag = covered
+    while tag in taken:
+        tag += step
+    return tag
