@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from types import MappingProxyType
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import vr_rules
@@ -16,7 +15,7 @@ import vr_rules
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TAG_BITS = 0xFFFFFFFF
+_TAG_BITS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,8 @@ class DictionaryEntry:
     """One row of PS3.6.
 
     Attributes:
-        tag: ``group << 16 | element``. Of a repeating group the base tag: the lowest tag that the row covers and
-            that has no row of its own.
+        tag: ``group << 16 | element``. Of a repeating group the base tag: the lowest tag that the row covers
+            and that has no row of its own.
         keyword: Keyword, such as ``PatientName``; the column's name.
         name: Name for people, such as ``Patient's Name``.
         vr: VR, or several as in "US or SS"; always a row of ``vr_rules``.
@@ -64,8 +63,8 @@ def lookup(tag: int) -> DictionaryEntry | None:
     """The dictionary's row for a tag: its own, else that of the repeating group it belongs to.
 
     Returns:
-        None for private tags, tags that no row covers, rows without a keyword (retired and left blank), and the
-        item and delimitation tags, which are not data elements.
+        None for private tags, tags that no row covers, rows without a keyword (retired and left blank), and
+        the item and delimitation tags, which are not data elements.
     """
     tables = _tables()
     entry = tables.exact.get(tag)
@@ -105,16 +104,19 @@ def edition() -> str:
     return f"pydicom {_version.__version__}, DICOM {_version.__dicom_version__}"
 
 
+@lru_cache(maxsize=4096)
 def private_vr(creator: str, tag: int) -> str | None:
-    """VR of a private element by pydicom's private dictionary.
+    """VR of a private element by pydicom's private dictionary; of a private creator LO (PS3.5 7.8.1).
 
     Args:
-        creator: Value of the private creator that reserves the element's block (PS3.5 7.8.1).
-        tag: The element's tag; the block number in it does not matter.
+        creator: Value of the private creator that reserves the element's block; empty for none.
+        tag: The element's tag, in an odd group; the number of its block does not matter.
 
     Returns:
         None where that dictionary does not know the element, or gives what is not a VR.
     """
+    if 0x10 <= tag & 0xFFFF <= 0xFF:
+        return "LO"
     from pydicom.datadict import private_dictionary_VR
 
     try:
@@ -155,13 +157,13 @@ def _tables() -> _Tables:
     for pattern, row in RepeatersDictionary.items():
         mask = int("".join("F" if digit == "x" else "0" for digit in pattern), 16)
         covered = int(pattern.replace("x", "0"), 16)
-        by_kept.setdefault(mask ^ TAG_BITS, {})[covered] = _entry(_base_tag(covered, mask, rows), row, mask)
+        by_kept.setdefault(mask ^ _TAG_BITS, {})[covered] = _entry(_base_tag(covered, mask, rows), row, mask)
     entries = [*exact.values(), *(entry for group in by_kept.values() for entry in group.values())]
     return _Tables(
         exact=exact,
         repeaters=tuple(by_kept.items()),
         keywords={entry.keyword: entry for entry in entries},
-        vr=MappingProxyType({tag: row[0] for tag, row in rows.items()}),
+        vr={tag: row[0] for tag, row in rows.items()},
     )
 
 
@@ -173,8 +175,8 @@ def _entry(tag: int, row: tuple[str, str, str, str, str], mask: int = 0) -> Dict
 def _base_tag(covered: int, mask: int, taken: Mapping[int, object]) -> int:
     """The lowest tag of a repeating group that no other row has.
 
-    Nearly always the varying digits are 0. But (0028,0400) is Transform Label, and (0028,04x0) Rows For Nth Order
-    Coefficients: two columns, which must not share a tag.
+    Nearly always the varying digits are 0. But (0028,0400) is Transform Label, and (0028,04x0) Rows For Nth
+    Order Coefficients: two columns, which must not share a tag.
     """
     step = mask & -mask
     tag = covered

@@ -13,7 +13,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from vr_rules.model import Family, NotDataRule, RuleError, RuleSet, VRRule, parse_rules
+from vr_rules.model import Family, NotDataRule, RuleError, RuleSet, VRRule
+from vr_rules.reading import NOT_DATA_FILE, VR_FILE, parse_rules
 
 __all__ = ["Family", "NotDataRule", "RuleError", "RuleSet", "VRRule", "load", "parse_rules"]
 
@@ -27,6 +28,6 @@ def load() -> RuleSet:
     """
     package = files(__package__)
     return parse_rules(
-        package.joinpath("vr.toml").read_text(encoding="utf-8"),
-        package.joinpath("not_data.toml").read_text(encoding="utf-8"),
+        package.joinpath(VR_FILE).read_text(encoding="utf-8"),
+        package.joinpath(NOT_DATA_FILE).read_text(encoding="utf-8"),
     )
