@@ -51,6 +51,28 @@ class ScanError(DicomBqError):
     """A file's bytes are not a readable DICOM data set. Facts: ``reason``, ``offset`` (from file start)."""
 
     template = "{reason} at byte {offset}"
+    readable_otherwise = True
+    """Another reader may make sense of the file."""
+
+
+class TruncatedError(ScanError):
+    """The file ends before an element does: what is missing cannot be read by anyone. Facts: ``offset``."""
+
+    template = "file ends inside the element at byte {offset}"
+    readable_otherwise = False
+
+    def __init__(self, *, offset: int, reason: str = "file ends inside an element") -> None:
+        super().__init__(offset=offset, reason=reason)
+
+
+class HeaderTooLargeError(ScanError):
+    """A header is larger than the caller allows. Facts: ``limit`` (bytes), ``offset``."""
+
+    template = "header is larger than {limit} bytes, seen at byte {offset}; raise --max-header-bytes to read it"
+    readable_otherwise = False
+
+    def __init__(self, *, limit: int, offset: int) -> None:
+        super().__init__(limit=limit, offset=offset, reason=f"header is larger than {limit} bytes")
 
 
 class NotDicomError(ScanError):

@@ -1,0 +1,61 @@
+"""Files that the walker does not understand, by pydicom: slower, more forgiving, the same table."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from dicom_bq.errors import ScanError
+from dicom_bq.problems import Reason
+
+if TYPE_CHECKING:
+    from dicom_bq.scan.part10 import Batch, Failure, ScanOptions, Skipped
+
+
+def scan_by_pydicom(uri: str, error: ScanError, batch: Batch, options: ScanOptions) -> Failure | Skipped | None:
+    """Read a file into the batch with pydicom.
+
+    Args:
+        uri: The file.
+        error: Why the walker refused it; the failure's reason if pydicom refuses it too.
+        batch: Where its elements go.
+        options: Bounds; pydicom reads a file whole, so the file itself must keep to them.
+
+    Returns:
+        None when it was read.
+    """
+    from dicom_bq.elements import Note
+    from dicom_bq.scan.datasets import append_dataset
+    from dicom_bq.scan.part10 import Failure
+
+    failure = Failure(uri, "malformed", str(error))
+    if not error.readable_otherwise or os.path.getsize(uri) > options.max_header_bytes:  # noqa: PTH202 (hot enough)
+        return failure
+    mark, chunks, size = batch.rows.mark(), len(batch.chunks), batch.size
+    try:
+        dataset = _read(uri)
+        batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.READ_BY_PYDICOM))
+        append_dataset(dataset, batch)
+    except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
+            RecursionError, TypeError, ValueError, ScanError) as other:  # fmt: skip
+        # pydicom says what is wrong with bytes in all these ways
+        batch.rows.rollback(mark)
+        del batch.chunks[chunks:]
+        batch.size = size
+        return Failure(uri, "malformed", f"{error}; pydicom: {type(other).__name__}")
+    return None
+
+
+def _read(uri: str) -> object:
+    """Read with pydicom; what it only warns of when data is missing counts as an error here."""
+    import pydicom
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset = pydicom.dcmread(uri, force=True)
+    if any("End of file" in str(warning.message) or "unexpected" in str(warning.message).lower() for warning in caught):
+        raise ScanError(reason="file ends inside an element", offset=0)
+    if not len(dataset) and not len(dataset.file_meta):
+        raise ScanError(reason="no data elements", offset=0)
+    return dataset

@@ -1,0 +1,86 @@
+"""Rows to an ElementTable: settles for a whole batch what a walker leaves open.
+
+In this order: big-endian values are turned round, every element gets the VR to read it by, sequences that hide in
+values of VR UN are opened, text becomes UTF-8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dicom_bq.elements import VR_NUMBER, ElementTable
+from dicom_bq.scan.charset import to_utf8
+from dicom_bq.scan.expand import expand
+from dicom_bq.scan.rows import Rows
+from dicom_bq.scan.vr import resolve, resolve_us_or_ss
+
+DEEPEST = 16
+"""Rounds of opening hidden sequences: one inside the other, past the 15 levels that a table can hold."""
+
+
+def normalise(rows: Rows, data: bytes) -> ElementTable:
+    """Make an ElementTable of what a walker found.
+
+    Args:
+        rows: Elements and items of a batch, instances in order.
+        data: The arena that offsets count in.
+    """
+    table = _as_table(rows, data)
+    if rows.swaps:
+        _swap(table, rows.swaps)
+    forms = dict(rows.pending)
+    decoded = np.zeros(len(table), np.bool_)
+    decoded[rows.decoded] = True
+    for _ in range(DEEPEST):
+        table = resolve(table)
+        expanded = expand(table, forms, decoded)
+        if expanded is None:
+            break
+        (table, decoded), forms = expanded, {}
+    table = resolve_us_or_ss(table)
+    return to_utf8(table, decoded)
+
+
+def _as_table(rows: Rows, data: bytes) -> ElementTable:
+    """The walker's arrays as they are; ``vr`` is the stored one."""
+    count = len(rows)
+    stored = np.array(rows.stored_vr, np.uint8)
+    walked = np.zeros(count, np.bool_)
+    walked[np.array(rows.walked, np.int64)] = True
+    return ElementTable(
+        arena=np.frombuffer(data, np.uint8),
+        instances=len(rows.counts),
+        instance=np.repeat(np.arange(len(rows.counts), dtype=np.int32), rows.counts),
+        item=np.array(rows.item, np.int32),
+        tag=np.array(rows.tag, np.uint32),
+        stored_vr=stored,
+        vr=stored.copy(),
+        offset=np.array(rows.offset, np.int64),
+        length=np.array(rows.length, np.int64),
+        walked=walked,
+        item_sequence=np.array(rows.item_sequence, np.int32),
+        notes=tuple(rows.notes),
+    )
+
+
+def _units() -> dict[int, int]:
+    """Bytes that change places together, by VR number: an AT is two numbers of two bytes (PS3.5 7.3)."""
+    import vr_rules
+
+    rules = vr_rules.load().vr
+    binary = {code: rule.unit for code, rule in rules.items() if rule.binary and code in VR_NUMBER}
+    return {VR_NUMBER[code]: 2 if code == "AT" else unit for code, unit in binary.items() if unit > 1}
+
+
+def _swap(table: ElementTable, ranges: list[tuple[int, int]]) -> None:
+    """Turn big-endian values into little-endian ones, in place in the arena. Rare: the syntax is retired."""
+    arena, units = table.arena.copy(), _units()
+    object.__setattr__(table, "arena", arena)
+    for first, end in ranges:
+        for row in range(first, end):
+            unit = units.get(int(table.stored_vr[row]), 1)
+            start, size = int(table.offset[row]), int(table.length[row])
+            size -= size % unit
+            if unit > 1 and start + size <= len(arena):
+                value = arena[start : start + size].reshape(-1, unit)
+                value[:] = value[:, ::-1].copy()

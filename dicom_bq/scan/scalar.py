@@ -1,0 +1,375 @@
+"""The plain walker: one data set, one element after the other, no recursion.
+
+It reads headers only - tag, VR, length (PS3.5 7.1) - and never a value, except to descend into sequences. It is
+strict: what it does not understand it refuses, and the file goes to a reader that is slower and more forgiving.
+
+A data set is walked from a buffer that may end before the data set does. The walker then says how much more it
+needs and from where; it can always resume at an element of the root level, since nothing is open there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from struct import Struct
+from typing import NoReturn
+
+from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_CODES, VR_NUMBER
+from dicom_bq.errors import ScanError, TruncatedError
+from dicom_bq.scan.rows import IMPLICIT_LITTLE, Form, Mark, Rows
+
+SEQUENCE_LEVEL = -2
+"""Stands for the holding item while items themselves are expected."""
+
+ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
+DELIMITER_GROUP = 0xFFFE
+PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+LONG = 0x80
+"""Added to a VR number in the code table when the length has 32 bits (PS3.5 7.1.2)."""
+SQ, UN = VR_NUMBER["SQ"], VR_NUMBER["UN"]
+
+
+class StopKind(Enum):
+    """Why a walk ended."""
+
+    END = "the data set is complete"
+    MORE = "the buffer ends before the element does"
+    JUMP = "a value that is not read reaches past the buffer"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a walk ended.
+
+    Attributes:
+        kind: Why.
+        position: Buffer position to go on at; for JUMP it lies past the buffer.
+        need: Bytes wanted from ``position`` on, for MORE.
+        kept: Buffer bytes that rows refer to.
+    """
+
+    kind: StopKind
+    position: int
+    need: int
+    kept: int
+
+
+class _Stopped(Exception):  # noqa: N818 (carries the result out of nested calls; never leaves this module)
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the walker knows of the dictionary and of VRs.
+
+    Attributes:
+        codes: Two bytes of an explicit VR to its number, plus ``LONG``.
+        sequences: Standard tags of VR SQ, for implicit VR.
+        opaque_tags: Standard tags of an excluded VR, for implicit VR.
+        opaque: VR numbers whose values are never needed: excluded ones except UN, which may hold a sequence.
+    """
+
+    codes: dict[bytes, int]
+    sequences: frozenset[int]
+    opaque_tags: frozenset[int]
+    opaque: frozenset[int]
+
+
+@cache
+def tables() -> Tables:
+    """The walker's tables, from the VR rules and the dictionary."""
+    import vr_rules
+    from dicom_bq import dictionary
+
+    rules = vr_rules.load().vr
+    excluded = {code for code, rule in rules.items() if rule.family is vr_rules.Family.OPAQUE}
+    by_tag = dictionary.vr_table()
+    return Tables(
+        codes={
+            code.encode(): number | (LONG if rules[code].long_length else 0)
+            for number, code in enumerate(VR_CODES)
+            if code
+        },
+        sequences=frozenset(tag for tag, vr in by_tag.items() if vr == "SQ"),
+        opaque_tags=frozenset(tag for tag, vr in by_tag.items() if vr in excluded and vr != "UN"),
+        opaque=frozenset(VR_NUMBER[code] for code in excluded & VR_NUMBER.keys() if code != "UN"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """Unpackers of one Form."""
+
+    form: Form
+    header: Struct
+    length: Struct
+
+
+def _codec(form: Form) -> _Codec:
+    order = ">" if form.big_endian else "<"
+    return _Codec(form, Struct(order + ("HHL" if form.implicit else "HH2sH")), Struct(order + "L"))
+
+
+_CODECS = {form: _codec(form) for form in (Form(True), Form(False), Form(True, True), Form(False, True))}
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open item or sequence, or the data set itself at the bottom.
+
+    Attributes:
+        end: Position where it must end at the latest.
+        undefined: It ends at a delimiter, not at ``end``.
+        item: What elements here are held by: an item, ``ROOT``, or ``SEQUENCE_LEVEL``.
+        row: Element row of the sequence, -1 for an item.
+        start: Position of its first byte.
+        codec: How what is in it is encoded.
+    """
+
+    end: int
+    undefined: bool
+    item: int
+    row: int
+    start: int
+    codec: _Codec
+
+
+class Walker:
+    """Walks one buffer of one data set.
+
+    Args:
+        rows: Where elements go.
+        data: The buffer.
+        base: Arena offset of the buffer's first byte.
+        form: How the data set is encoded.
+        complete: Nothing follows the buffer.
+    """
+
+    def __init__(self, rows: Rows, data: bytes, base: int, form: Form, *, complete: bool) -> None:
+        self.rows = rows
+        self.data = data
+        self.base = base
+        self.complete = complete
+        self.frame = _Frame(len(data), True, ROOT, -1, 0, _CODECS[form])
+        self.stack: list[_Frame] = []
+        self.resume: tuple[int, Mark] = (0, rows.mark())
+
+    def walk(self, position: int) -> Stop:
+        """Walk from ``position``, the start of a root-level element.
+
+        Raises:
+            ScanError: The bytes are not a well-formed data set; ``offset`` counts in the buffer.
+        """
+        try:
+            while True:
+                position = self._special(self._run(position))
+        except _Stopped as stopped:
+            return stopped.stop
+
+    def _run(self, position: int) -> int:
+        """Append plain elements until something else comes; return its position. The hot loop."""
+        frame, data, rows, known = self.frame, self.data, self.rows, tables()
+        end, item, base, header = frame.end, frame.item, self.base, frame.codec.header.unpack_from
+        last, implicit, length32 = end - 8, frame.codec.form.implicit, frame.codec.length.unpack_from
+        add_item, add_tag, add_vr = rows.item.append, rows.tag.append, rows.stored_vr.append
+        add_offset, add_length, codes, sequences = rows.offset.append, rows.length.append, known.codes, known.sequences
+        if item == SEQUENCE_LEVEL:
+            return position
+        while position <= last:
+            if implicit:
+                group, element, length = header(data, position)
+                tag, vr, value = group << 16 | element, 0, position + 8
+                if tag in sequences or not tag:
+                    return position
+            else:
+                group, element, code, length = header(data, position)
+                vr, value = codes.get(code, SQ), position + 8
+                if vr & LONG:
+                    if vr == SQ | LONG or position + 12 > end:
+                        return position
+                    length, vr, value = length32(data, value)[0], vr ^ LONG, position + 12
+                elif vr == SQ:  # no VR at all: an item tag, a delimiter, or something malformed
+                    return position
+                tag = group << 16 | element
+            following = value + length
+            if group == DELIMITER_GROUP or following > end:
+                return position
+            add_item(item)
+            add_tag(tag)
+            add_vr(vr)
+            add_offset(base + value)
+            add_length(length)
+            position = following
+        return position
+
+    def _special(self, position: int) -> int:
+        """Handle what is at ``position``: an end, a delimiter, an item, a sequence, a value past the buffer."""
+        frame = self.frame
+        if position >= frame.end:
+            return self._close_at_end(position)
+        if not self.stack:
+            self.resume = (position, self.rows.mark())
+        self._require(position, 8)
+        group, element = frame.codec.header.unpack_from(self.data, position)[:2]
+        if group == DELIMITER_GROUP:
+            length = frame.codec.length.unpack_from(self.data, position + 4)[0]
+            return self._delimiter(position, element, length)
+        if frame.item == SEQUENCE_LEVEL:
+            raise ScanError(reason="expected an item of a sequence, found another element", offset=position)
+        return self._element(position, group << 16 | element)
+
+    def _element(self, position: int, tag: int) -> int:
+        """A sequence, a value of undefined length, a value past the buffer, or padding."""
+        frame, known = self.frame, tables()
+        if frame.codec.form.implicit:
+            if not tag and not self.stack and not any(self.data[position:]):
+                self._stop(StopKind.END, len(self.data), position)
+            vr, value = 0, position + 8
+            length = frame.codec.length.unpack_from(self.data, position + 4)[0]
+            sequence = tag in known.sequences or (length == UNDEFINED_LENGTH and tag not in known.opaque_tags)
+        else:
+            vr, value, length = self._explicit(position)
+            sequence = vr == SQ or (vr == UN and length == UNDEFINED_LENGTH)
+        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and not self.stack:
+            self.rows.append(frame.item, tag, vr, self.base + value, length)
+            self._stop(StopKind.END, value, value)
+        if sequence:
+            return self._open_sequence(tag, vr, value, length)
+        if length == UNDEFINED_LENGTH:
+            return self._skip_fragments(tag, vr, value)
+        if value + length > frame.end:
+            self._jump(tag, vr, value, length)
+            self._require(value, length)
+        self.rows.append(frame.item, tag, vr, self.base + value, length)
+        return value + length
+
+    def _explicit(self, position: int) -> tuple[int, int, int]:
+        """VR number, value position and length of an element with a VR in the stream."""
+        codec = self.frame.codec
+        code, length = codec.header.unpack_from(self.data, position)[2:]
+        vr = tables().codes.get(code)
+        if vr is None:
+            if not self.stack and not any(self.data[position:]):  # zeros after the last element
+                self._stop(StopKind.END, len(self.data), position)
+            raise ScanError(reason="unknown VR", offset=position)
+        if vr & LONG:
+            self._require(position, 12)
+            return vr ^ LONG, position + 12, codec.length.unpack_from(self.data, position + 8)[0]
+        return vr, position + 8, length
+
+    def _jump(self, tag: int, vr: int, value: int, length: int) -> None:
+        """Stop at a value that reaches past the buffer and is not needed, such as Pixel Data."""
+        known = tables()
+        if not self.stack and (vr in known.opaque or (not vr and tag in known.opaque_tags)):
+            self.rows.append(self.frame.item, tag, vr, self.base + value, length)
+            self._stop(StopKind.JUMP, value + length, value)
+
+    def _open_sequence(self, tag: int, vr: int, value: int, length: int) -> int:
+        """Descend into a sequence (PS3.5 7.5)."""
+        frame, rows = self.frame, self.rows
+        undefined = length == UNDEFINED_LENGTH
+        if not undefined and value + length > frame.end:
+            self._require(value, length)
+        row = rows.append(frame.item, tag, vr, self.base + value, 0 if undefined else length)
+        rows.walked.append(row)
+        # PS3.5 6.2.2 note 2 and CP-246: UN of undefined length holds items in implicit VR little endian
+        codec = _CODECS[IMPLICIT_LITTLE] if vr == UN else frame.codec
+        self._push(_Frame(frame.end if undefined else value + length, undefined, SEQUENCE_LEVEL, row, value, codec))
+        return value
+
+    def _delimiter(self, position: int, element: int, length: int) -> int:
+        """An item tag or a delimitation item (PS3.5 7.5.1, 7.5.2)."""
+        frame, value = self.frame, position + 8
+        if frame.item == SEQUENCE_LEVEL and element == ITEM:
+            undefined = length == UNDEFINED_LENGTH
+            if not undefined and value + length > frame.end:
+                self._require(value, length)
+            self.rows.item_sequence.append(frame.row)
+            item = len(self.rows.item_sequence) - 1
+            end = frame.end if undefined else value + length
+            self._push(_Frame(end, undefined, item, -1, value, frame.codec))
+            return value
+        expected = SEQUENCE_END if frame.item == SEQUENCE_LEVEL else ITEM_END
+        if not self.stack or not frame.undefined or element != expected:
+            raise ScanError(reason=f"unexpected delimiter (FFFE,{element:04X})", offset=position)
+        self._pop(position)
+        return value
+
+    def _close_at_end(self, position: int) -> int:
+        """What is open ends here because its length says so, or because the buffer does."""
+        frame = self.frame
+        if frame.undefined:
+            if not self.stack:
+                if self.complete:
+                    self._stop(StopKind.END, position, position)
+                self.resume = (position, self.rows.mark())
+            self._require(position, 8)
+        if position > frame.end:
+            raise ScanError(reason="item or sequence ends inside an element", offset=position)
+        self._pop(position)
+        return position
+
+    def _skip_fragments(self, tag: int, vr: int, value: int) -> int:
+        """Pass over encapsulated fragments (PS3.5 A.4) that are not the data set's own Pixel Data."""
+        known = tables()
+        if not (vr in known.opaque or (not vr and tag in known.opaque_tags)):
+            raise ScanError(reason="undefined length where the VR allows none", offset=value)
+        position, codec = value, self.frame.codec
+        while True:
+            self._require(position, 8)
+            group, element = codec.header.unpack_from(self.data, position)[:2]
+            length = codec.length.unpack_from(self.data, position + 4)[0]
+            if (group, element) == (DELIMITER_GROUP, SEQUENCE_END):
+                self.rows.append(self.frame.item, tag, vr, self.base + value, position - value)
+                return position + 8
+            if (group, element) != (DELIMITER_GROUP, ITEM) or length == UNDEFINED_LENGTH:
+                raise ScanError(reason="expected a fragment of encapsulated data", offset=position)
+            position += 8 + length
+
+    def _push(self, frame: _Frame) -> None:
+        self.stack.append(self.frame)
+        self.frame = frame
+
+    def _pop(self, position: int) -> None:
+        if self.frame.row >= 0:
+            self.rows.length[self.frame.row] = position - self.frame.start
+        self.frame = self.stack.pop()
+
+    def _require(self, position: int, size: int) -> None:
+        """Be sure that ``size`` bytes from ``position`` belong to what is open, or stop and ask for more."""
+        if position + size <= self.frame.end:
+            return
+        if self.frame.end < len(self.data):
+            raise ScanError(reason="element reaches past the item or sequence that holds it", offset=position)
+        if self.complete:
+            raise TruncatedError(offset=position)
+        start, mark = self.resume
+        self.rows.rollback(mark)
+        self._stop(StopKind.MORE, start, start, position + size - start)
+
+    def _stop(self, kind: StopKind, position: int, kept: int, need: int = 0) -> NoReturn:
+        raise _Stopped(Stop(kind, position, need, kept))
+
+
+def walk_items(data: bytes, form: Form) -> Rows:
+    """Walk the value of a sequence by itself.
+
+    Args:
+        data: The items, without the sequence's own header.
+        form: How they are encoded.
+
+    Returns:
+        Rows whose row 0 stands for the sequence and whose offsets count from the start of ``data``.
+
+    Raises:
+        ScanError: The bytes are not a list of items.
+    """
+    rows = Rows()
+    rows.append(ROOT, 0, SQ, 0, len(data))
+    walker = Walker(rows, data, 0, form, complete=True)
+    walker.stack.append(walker.frame)
+    walker.frame = _Frame(len(data), False, SEQUENCE_LEVEL, 0, 0, _CODECS[form])
+    walker.walk(0)
+    return rows

@@ -1,0 +1,138 @@
+"""Which VR each value is to be read by.
+
+The stream's own, unless it says nothing (implicit VR) or nothing useful (UN, OB and their like): then the standard
+dictionary's, or the private dictionary's by private creator (PS3.5 7.8), or UN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+import vr_rules
+from dicom_bq import dictionary
+from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+
+T = TypeVar("T")
+US_OR_SS = 255
+"""Stands in ``vr`` for "US or SS" until Pixel Representation is known."""
+PIXEL_REPRESENTATION = 0x00280103
+UN, SQ, LO, OW, US, SS = (VR_NUMBER[code] for code in ("UN", "SQ", "LO", "OW", "US", "SS"))
+AMBIGUOUS = {"US or SS": US_OR_SS, "OB or OW": OW, "US or OW": OW, "US or SS or OW": OW}
+
+
+@cache
+def opaque_numbers() -> npt.NDArray[np.bool_]:
+    """By VR number: the value is bytes without a type, 0 ("not in the stream") included."""
+    rules = vr_rules.load().vr
+    opaque = np.zeros(256, np.bool_)
+    opaque[0] = True
+    for code, number in VR_NUMBER.items():
+        if code:
+            opaque[number] = rules[code].family is vr_rules.Family.OPAQUE
+    return opaque
+
+
+def resolve(table: ElementTable) -> ElementTable:
+    """Fill in ``vr`` for every element, ``US_OR_SS`` where Pixel Representation has to be asked."""
+    vr = table.stored_vr.copy()
+    open_rows = np.flatnonzero(opaque_numbers()[vr])
+    vr[open_rows] = _standard(table.tag[open_rows], vr[open_rows])
+    private = open_rows[(table.tag[open_rows] >> 16) & 1 == 1]
+    private = private[(vr[private] == UN) | (vr[private] == 0)]
+    if len(private):
+        vr[private] = _private(table, private)
+    vr[table.walked] = SQ
+    return replace(table, vr=vr)
+
+
+def _standard(tags: npt.NDArray[np.uint32], stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The standard dictionary's VR; what it does not know stays as stored, or UN."""
+    codes = pa.array(tags).dictionary_encode()
+    known = np.array([_dictionary_number(tag) for tag in codes.dictionary.to_pylist()], np.uint8)
+    found = known[codes.indices.to_numpy()] if len(known) else np.zeros(0, np.uint8)
+    return np.where(found != 0, found, np.where(stored == 0, UN, stored)).astype(np.uint8)
+
+
+def _dictionary_number(tag: int) -> int:
+    entry = dictionary.lookup(tag)
+    if entry is None:
+        return 0
+    return AMBIGUOUS.get(entry.vr) or VR_NUMBER[entry.vr]
+
+
+def containers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """One number a data set: items from 0 up, the instances' own data sets from -1 down."""
+    item = table.item[rows].astype(np.int64)
+    return np.where(item == ROOT, -1 - table.instance[rows].astype(np.int64), item)
+
+
+def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """The private dictionary's VR of private elements, by the creator that reserved their block (PS3.5 7.8.1)."""
+    tag = table.tag[rows]
+    vr = np.full(len(rows), UN, np.uint8)
+    element = tag & 0xFFFF
+    vr[(element >= 0x10) & (element <= 0xFF)] = LO
+    creators = np.flatnonzero(((table.tag >> 16) & 1 == 1) & (table.tag & 0xFFFF >= 0x10) & (table.tag & 0xFFFF <= 0xFF))
+    data = np.flatnonzero(element >= 0x1000)
+    if not len(creators) or not len(data):
+        return vr
+    keys = (containers(table, creators) << 32) | table.tag[creators]
+    order = np.argsort(keys, kind="stable")
+    block = (tag[data] & np.uint32(0xFFFF0000)) | ((tag[data] >> 8) & 0xFF)
+    wanted = (containers(table, rows[data]) << 32) | block
+    place = np.minimum(np.searchsorted(keys[order], wanted, side="right") - 1, len(order) - 1)
+    matched = (place >= 0) & (keys[order][place] == wanted)
+    names, name_of = _creator_names(table, creators)
+    pairs = (name_of[order[place]].astype(np.int64) << 32) | tag[data]
+    distinct, inverse = np.unique(pairs, return_inverse=True)
+    found = np.array([_private_number(names[pair >> 32], pair & 0xFFFFFFFF) for pair in distinct.tolist()], np.uint8)
+    vr[data] = np.where(matched, found[inverse], UN)
+    return vr
+
+
+def _creator_names(table: ElementTable, creators: npt.NDArray[np.int64]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Distinct private creators, and the number of each creator row's own."""
+    numbers: dict[bytes, int] = {}
+    number_of = [numbers.setdefault(table.value(row), len(numbers)) for row in creators.tolist()]
+    return [name.decode("latin-1").strip(" \0") for name in numbers], np.array(number_of, np.int64)
+
+
+@cache
+def _private_number(creator: str, tag: int) -> int:
+    vr = dictionary.private_vr(creator, tag)
+    return AMBIGUOUS.get(vr) or VR_NUMBER[vr] if vr else UN
+
+
+def resolve_us_or_ss(table: ElementTable) -> ElementTable:
+    """Decide "US or SS" by the nearest enclosing Pixel Representation (PS3.3 C.7.6.3.1); US where there is none."""
+    open_rows = np.flatnonzero(table.vr == US_OR_SS)
+    if not len(open_rows):
+        return table
+    vr = table.vr.copy()
+    rows = np.flatnonzero((table.tag == PIXEL_REPRESENTATION) & (table.length == 2))
+    values = table.arena[table.offset[rows]] != 0
+    signed = dict(zip(containers(table, rows).tolist(), values.tolist(), strict=True))
+    at_root = np.zeros(table.instances, np.bool_)
+    root = table.item[rows] == ROOT
+    at_root[table.instance[rows[root]]] = values[root]
+    is_signed = at_root[table.instance[open_rows]]
+    for number in np.flatnonzero(table.item[open_rows] != ROOT).tolist():
+        is_signed[number] = nearest(table, int(open_rows[number]), signed, default=bool(is_signed[number]))
+    vr[open_rows] = np.where(is_signed, SS, US)
+    return replace(table, vr=vr)
+
+
+def nearest(table: ElementTable, row: int, by_container: dict[int, T], default: T) -> T:
+    """What the item that holds a row has, or the nearest item around it, or the data set."""
+    item = int(table.item[row])
+    while item != ROOT:
+        if item in by_container:
+            return by_container[item]
+        item = int(table.item[table.item_sequence[item]])
+    return by_container.get(-1 - int(table.instance[row]), default)
