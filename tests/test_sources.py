@@ -1,0 +1,307 @@
+"""Sources to URIs: order, wildcards, links, each file once, odd things reported."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import socket
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_bq.errors import UsageError
+from dicom_bq.sources.files import expand, printable
+from dicom_bq.sources.patterns import parse
+
+NAMES = st.text("ab.-", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., None]:
+    def plant(*names: str) -> None:
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    return plant
+
+
+def listed(*sources: str | os.PathLike[str]) -> list[str]:
+    return list(expand(sources))
+
+
+def test_directory_is_listed_in_the_order_of_its_uris(tree: Callable[..., None]) -> None:
+    tree("d/a/z", "d/a-b/x", "d/a.dcm", "d/b", "d/.hidden", "d/a/y/deep/er")
+    found = listed("d")
+    assert found == sorted(found)
+    assert found == ["d/.hidden", "d/a-b/x", "d/a.dcm", "d/a/y/deep/er", "d/a/z", "d/b"]
+
+
+def test_spellings_of_a_directory(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/e/x")
+    for spelling in ("d", "d/", "./d", "d//", "d/.", ".//d/./"):
+        assert listed(spelling) == ["d/e/x"]
+    assert listed(".") == listed("") == ["d/e/x"]
+    assert listed(tmp_path / "d") == [f"{tmp_path}/d/e/x"]
+    assert listed(f"/.{tmp_path}//d") == [f"{tmp_path}/d/e/x"]
+
+
+def test_listing_streams(tree: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("d/a/1", "d/b/1", "d/c/1")
+    opened: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: opened.append(str(path)) or scandir(path))
+    assert next(expand(["d"])) == "d/a/1"
+    assert opened == ["d/", "d/a/"]
+
+
+def test_directories_nest_deeper_than_python_recurses(tmp_path: Path) -> None:
+    parts = ["d"] * 1100
+    (tmp_path / "top").mkdir()
+    here = os.open(tmp_path / "top", os.O_RDONLY)
+    for part in parts:
+        os.mkdir(part, dir_fd=here)
+        below = os.open(part, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("x", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    assert listed("top") == ["/".join(["top", *parts, "x"])]
+
+
+# Wildcards: https://cloud.google.com/healthcare-api/docs/how-tos/dicom-import-export
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("d/*", ["d/.x", "d/CT1.dcm", "d/CT12.dcm", "d/[1].dcm"]),
+        ("d/CT*.dcm", ["d/CT1.dcm", "d/CT12.dcm"]),
+        ("d/CT?.dcm", ["d/CT1.dcm"]),
+        ("d/CT??.dcm", ["d/CT12.dcm"]),
+        ("d/[1].???", ["d/[1].dcm"]),
+        ("d/*/*", ["d/s/CT1.dcm", "d/s/a.txt"]),
+        ("d/*/CT?.dcm", ["d/s/CT1.dcm"]),
+        ("*/*/t/*", ["d/s/t/CT3.dcm"]),
+        (
+            "d/**",
+            ["d/.x", "d/CT1.dcm", "d/CT12.dcm", "d/[1].dcm", "d/s/CT1.dcm", "d/s/a.txt", "d/s/t/CT3.dcm"],
+        ),
+        ("d/s**", ["d/s/CT1.dcm", "d/s/a.txt", "d/s/t/CT3.dcm"]),
+        ("d/**.dcm", ["d/CT1.dcm", "d/CT12.dcm", "d/[1].dcm", "d/s/CT1.dcm", "d/s/t/CT3.dcm"]),
+        ("d/s/**.dcm", ["d/s/CT1.dcm", "d/s/t/CT3.dcm"]),
+        ("**.txt", ["d/s/a.txt"]),
+        ("./d/s/*.txt", ["d/s/a.txt"]),
+    ],
+)
+def test_wildcards(tree: Callable[..., None], pattern: str, expected: list[str]) -> None:
+    tree("d/CT1.dcm", "d/CT12.dcm", "d/[1].dcm", "d/.x", "d/s/CT1.dcm", "d/s/a.txt", "d/s/t/CT3.dcm")
+    assert listed(pattern) == sorted(expected)
+
+
+@pytest.mark.parametrize("pattern", ["d/**/x", "d/**x", "d/*/**", "d/**.d*m", "d/?**", "d/**/*.dcm", "**/**"])
+def test_two_stars_elsewhere_are_refused(tree: Callable[..., None], pattern: str) -> None:
+    tree("d/x")
+    with pytest.raises(UsageError, match=re.escape(pattern) + r": \*\* must be the only wildcard"):
+        expand([pattern])
+
+
+def test_extension_does_not_overlap_what_is_before_the_stars(tree: Callable[..., None]) -> None:
+    tree("a.dcm", "a.d/x.dcm", "a.dx.dcm")
+    assert listed("a.d**.dcm") == ["a.d/x.dcm", "a.dx.dcm"]
+
+
+@given(
+    st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join)), st.text("ab.?*", min_size=1, max_size=5)
+)
+def test_one_level_patterns_agree_with_fnmatch(paths: list[str], pattern: str) -> None:
+    if "**" in pattern or not set(pattern) & set("*?"):
+        return
+    asked = parse("d/" + pattern)[1]
+    assert [path for path in paths if asked.takes(path)] == [
+        path for path in paths if "/" not in path and fnmatch.fnmatchcase(path, pattern)
+    ]
+
+
+@given(st.lists(st.sampled_from([*string.ascii_lowercase[:3], "*", "?", "/"]), max_size=8).map("".join))
+def test_a_directory_that_holds_a_match_is_entered(text: str) -> None:
+    if "**" in text or not set(text) & set("*?"):
+        return
+    directory, pattern = parse(text)
+    example = (text[len(directory) :]).replace("*", "ab").replace("?", "c")
+    assert pattern.takes(example)
+    levels = example.split("/")[:-1]
+    assert all(pattern.enters("/".join(levels[: end + 1])) for end in range(len(levels)))
+
+
+def test_a_path_that_exists_is_no_pattern(tree: Callable[..., None]) -> None:
+    tree("a*.dcm", "ab.dcm", "d?/x", "de/x")
+    assert listed("a*.dcm") == ["a*.dcm"]
+    assert listed("d?") == ["d?/x"]
+
+
+# What is missing
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("no", "no does not exist"),
+        ("no/x", "no/x does not exist"),
+        ("no/*.dcm", r"no/\*\.dcm: there is no directory no/"),
+        ("gs://bucket/x.dcm", "gs:/bucket/x.dcm does not exist"),
+    ],
+)
+def test_missing_source_is_said_before_anything_is_listed(source: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        expand([".", source])
+
+
+def test_pattern_without_a_match(tree: Callable[..., None]) -> None:
+    tree("d/x")
+    with pytest.raises(UsageError, match=r"no file matches d/\*\.dcm"):
+        listed("d/*.dcm")
+
+
+def test_empty_directory_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert listed("empty") == []
+
+
+def test_pipe_as_a_source() -> None:
+    os.mkfifo("pipe")
+    with pytest.raises(UsageError, match="pipe is neither a file nor a directory"):
+        expand(["pipe"])
+
+
+# Each file once
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ("d", "d"),
+        ("d", "./d/"),
+        ("d/s", "d"),
+        ("d", "d/a.dcm", "d/s/b.dcm"),
+        ("d", "d/*.dcm", "d/**.dcm", "d/s/?.dcm"),
+        ("d/**", "d/*.dcm"),
+        ("d/*.dcm", "d/a*", "d/s/*"),
+        ("d/a.dcm", "d/s/b.dcm", "./d/a.dcm"),
+    ],
+)
+def test_sources_that_overlap(tree: Callable[..., None], tmp_path: Path, sources: tuple[str, ...]) -> None:
+    tree("d/a.dcm", "d/s/b.dcm")
+    assert listed(*sources) == ["d/a.dcm", "d/s/b.dcm"]
+    absolute = listed(*sources, *(f"{tmp_path}/{source}" for source in sources))
+    assert sorted(Path(path).resolve() for path in absolute) == [tmp_path / "d/a.dcm", tmp_path / "d/s/b.dcm"]
+
+
+def test_sources_are_merged_in_order(tree: Callable[..., None]) -> None:
+    tree("b/1", "a/x1", "a/y2", "a/x3", "c.dcm", "a.dcm")
+    assert listed("c.dcm", "b", "a/x*", "a/y*", "a.dcm") == ["a.dcm", "a/x1", "a/x3", "a/y2", "b/1", "c.dcm"]
+
+
+def test_links_that_loop(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/s/x")
+    (tmp_path / "d/s/up").symlink_to("..")
+    (tmp_path / "d/self").symlink_to("self")
+    seen: list[tuple[str, str]] = []
+    assert list(expand(["d"], unreadable=lambda uri, reason: seen.append((uri, reason)))) == ["d/s/x"]
+    assert seen == [("d/self", "cannot be reached: Too many levels of symbolic links")]
+
+
+def test_links_are_followed_once(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/a.dcm", "out/b.dcm", "out/deep/c.dcm", "other/e.dcm")
+    (tmp_path / "d/inside").symlink_to("a.dcm")
+    (tmp_path / "d/l1").symlink_to(tmp_path / "out")
+    (tmp_path / "d/l2").symlink_to(tmp_path / "out")
+    (tmp_path / "d/l3").symlink_to(tmp_path / "out/b.dcm")
+    (tmp_path / "d/l4").symlink_to("../other/e.dcm")
+    (tmp_path / "d/l5").symlink_to("../other/e.dcm")
+    (tmp_path / "out/back").symlink_to(tmp_path / "d")
+    assert listed("d") == ["d/a.dcm", "d/l1/b.dcm", "d/l1/deep/c.dcm", "d/l4"]
+    assert listed("d", "out") == ["d/a.dcm", "d/l4", "out/b.dcm", "out/deep/c.dcm"]
+
+
+def test_links_under_patterns(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/a.dcm", "out/b.dcm", "out/s/c.dcm")
+    (tmp_path / "d/l.dcm").symlink_to("a.dcm")
+    (tmp_path / "d/l").symlink_to(tmp_path / "out")
+    (tmp_path / "out/up").symlink_to(tmp_path / "d")
+    assert listed("d/*.dcm") == ["d/a.dcm"]
+    assert listed("d/*/*.dcm") == ["d/l/b.dcm"]
+    assert listed("d/**.dcm") == ["d/a.dcm", "d/l/b.dcm", "d/l/s/c.dcm"]
+
+
+def test_root_that_is_a_link(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("real/x")
+    (tmp_path / "link").symlink_to("real")
+    assert listed("link") == ["link/x"]
+    assert listed("link", "real") in (["link/x"], ["real/x"])
+
+
+def test_what_is_excluded(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/a", "d/out/part-0.parquet", "d/out.duckdb", "d/s/b")
+    (tmp_path / "d/s/link").symlink_to("../out.duckdb")
+    (tmp_path / "d/s/links").symlink_to("../out")
+    exclude = [str(tmp_path / "d/out"), "d/out.duckdb"]
+    assert list(expand(["d"], exclude=exclude)) == ["d/a", "d/s/b"]
+    assert list(expand(["d/out.duckdb", "d/a"], exclude=exclude)) == ["d/a"]
+
+
+# Odd things
+
+
+def test_odd_things_are_reported_and_never_opened(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/a")
+    os.mkfifo("d/pipe")
+    (tmp_path / "d/broken").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("d/socket")
+        seen: dict[str, str] = {}
+        assert list(expand(["d"], unreadable=seen.__setitem__)) == ["d/a"]
+    assert seen == {
+        "d/broken": "link to nothing",
+        "d/pipe": "not a regular file",
+        "d/socket": "not a regular file",
+    }
+
+
+def test_directory_that_cannot_be_listed(tree: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("d/a", "d/secret/b", "d/z")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if "secret" in path:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may list anything, so the system is made to refuse
+    seen: dict[str, str] = {}
+    assert list(expand(["d"], unreadable=seen.__setitem__)) == ["d/a", "d/z"]
+    assert seen == {"d/secret/": "cannot list the directory: Permission denied"}
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"CT\xff\xe9.dcm")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / name).touch()
+    (found,) = listed("d")
+    assert os.fsencode(found) == b"d/CT\xff\xe9.dcm"
+    assert listed(found) == listed("d/*.dcm") == [found]
+    assert printable(found) == r"d/CT\xff\xe9.dcm"
+    assert printable("é.dcm") == "é.dcm"
+    with pytest.raises(UsageError, match=r"x\\xff does not exist"):
+        expand([os.fsdecode(b"x\xff")])
