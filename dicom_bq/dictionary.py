@@ -46,6 +46,15 @@ class DictionaryEntry:
         """The element's values make an array. For a repeating group that is the mode of its ``Value``."""
         return self.vm != "1" or self.vr == "SQ"
 
+    @property
+    def encoding(self) -> str | None:
+        """Why the element is encoding and not data, None for data.
+
+        Ask the row, not its tag: a repeating group's base tag may look like a group length, as (1000,0000)
+        does for Escape Triplet (1000,xxx0).
+        """
+        return None if self.repeater_mask else vr_rules.load().not_data(self.tag)
+
     def repeater_id(self, tag: int) -> str:
         """The half of ``tag`` that varies in this repeating group, as four upper-case hexadecimal digits."""
         return f"{tag >> 16 if self.repeater_mask >> 16 else tag & 0xFFFF:04X}"
