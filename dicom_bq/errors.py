@@ -11,7 +11,8 @@ patients'.
     │   └── SchemaLimitError      more than the destination can hold
     ├── UsageError           the caller asked for something that does not exist or contradicts itself
     ├── DestinationError     the destination refuses, or cannot be reached
-    │   └── DestinationExistsError   there is already a table with rows
+    │   ├── DestinationExistsError   there is already a table with rows
+    │   └── DestinationConflictError   its table has a column of another type; a SchemaConflictError too
     └── MissingDependencyError   an extra is not installed
 """
 
@@ -124,6 +125,24 @@ class DestinationExistsError(DestinationError):
         "{destination}: the table has {rows} rows already. "
         "Add to it with write disposition write-append, replace it with write-truncate, or choose another"
     )
+
+
+class DestinationConflictError(DestinationError, SchemaConflictError):
+    """A table that exists has a column of another type or mode. Facts: those of both its bases."""
+
+    template = "{destination}: column {path} is {first} in the table and {second} in the export. {advice}"
+
+    def __init__(
+        self,
+        *,
+        destination: str,
+        path: str,
+        first: str,
+        second: str,
+        advice: str = "Use another table, or replace this one with write disposition write-truncate",
+    ) -> None:
+        facts = {"destination": destination, "path": path, "first": first, "second": second, "advice": advice}
+        DicomBqError.__init__(self, **facts)
 
 
 class MissingDependencyError(DicomBqError):

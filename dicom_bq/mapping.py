@@ -148,12 +148,32 @@ def describe(entry: DictionaryEntry) -> str:
     return f"{tag} {entry.name}, {entry.vr}, VM {entry.vm}" + (", retired" if entry.retired else "")
 
 
-def _sequence_column(key: int, fields: tuple[Column, ...]) -> Column:
+def sequence_column(key: int, fields: tuple[Column, ...]) -> Column:
+    """The column of a sequence with these columns in it."""
     entry = dictionary.lookup(key) if key < PRIVATE_KEY else None
     if entry is not None:
         return Column(entry.keyword, RECORD, REPEATED, key, fields, describe(entry))
     tag = key - PRIVATE_KEY
     return Column(tag_name(tag), RECORD, REPEATED, key, fields, f"{format_tag(tag)} private, SQ")
+
+
+def expected_columns(
+    columns: Iterable[Column], numeric_strings: NumericStrings = "text"
+) -> tuple[Column, ...]:
+    """What the dictionary makes of columns of the same names: a table's that somebody else may have made.
+
+    Columns that are not the mapping's are left out, and so are those called as a private sequence is, but of
+    another type: only data can tell that they are one.
+    """
+    expected = []
+    for column in columns:
+        if not column.is_ours or (PRIVATE_KEY <= column.key < OTHER_ELEMENTS_KEY and column.type != RECORD):
+            continue
+        if column.key not in OWN_COLUMNS and is_sequence(column.key):
+            expected.append(sequence_column(column.key, expected_columns(column.fields, numeric_strings)))
+        else:
+            expected.append(leaf_column(column.key, numeric_strings))
+    return tuple(expected)
 
 
 def columns_of(paths: Iterable[TagPath], numeric_strings: NumericStrings = "text") -> tuple[Column, ...]:
@@ -180,7 +200,7 @@ def _level(tree: _Tree, numeric_strings: NumericStrings) -> tuple[Column, ...]:
     columns: dict[int, Column] = {}
     for key, below in tree.items():
         if below and is_sequence(key):
-            column = _sequence_column(key, _level(below, numeric_strings))
+            column = sequence_column(key, _level(below, numeric_strings))
         elif below:
             raise SchemaError(reason=f"{format_tag(key & 0xFFFFFFFF)} is not a sequence: nothing is in it")
         else:

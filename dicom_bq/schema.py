@@ -29,6 +29,7 @@ from dicom_bq.mapping import (
     NAME_GROUPS,
     NumericStrings,
     columns_of,
+    expected_columns,
     is_sequence,
 )
 from dicom_bq.schema_fields import columns_from_fields, fields_from_columns
@@ -147,6 +148,14 @@ class TableSchema:
     def diff(self, other: TableSchema) -> tuple[SchemaChange, ...]:
         """What changes from this schema to the other, in column order; empty when nothing does."""
         return tuple(diff_columns(self.columns, other.columns))
+
+    def conflicts(self, other: TableSchema) -> tuple[SchemaChange, ...]:
+        """What makes ``merge`` raise: columns of both with another type, or with only one REPEATED."""
+        return tuple(change for change in self.diff(other) if change.is_conflict)
+
+    def expected(self, numeric_strings: NumericStrings = "text") -> TableSchema:
+        """What the dictionary makes of the names in this schema; columns that it cannot know are left out."""
+        return TableSchema(expected_columns(self.columns, numeric_strings), dictionary.edition())
 
     def walk(self) -> Iterator[tuple[str, int, Column]]:
         """Every column and sub-field with its path and RECORD level, parents first."""

@@ -78,18 +78,21 @@ class SchemaChange:
     after: Column | None
 
     def __str__(self) -> str:
-        if self.before is not None and self.after is not None:
-            return f"{self.kind} {self.path}: {self.before.kind} -> {self.after.kind}"
-        column = self.before or self.after
-        assert column is not None  # noqa: S101 (one side always has it)
-        inside = sum(1 for _ in walk(column.fields))
-        return f"{self.kind} {self.path}: {column.kind}" + (f", {inside} columns in it" if inside else "")
+        text = f"{self.kind} {self.path}: {self.kinds[0]} -> {self.kinds[1]}"
+        one_sided = (self.before, self.after) if None in (self.before, self.after) else ()
+        inside = sum(1 for column in one_sided if column for _ in walk(column.fields))
+        return f"{text}, {inside} columns in it" if inside else text
 
     @property
     def is_conflict(self) -> bool:
         """True when one table cannot hold both: another type, or only one side REPEATED."""
-        both = self.before is not None and self.after is not None
-        return both and not _compatible(self.before, self.after)  # type: ignore[arg-type]
+        return self.before is not None and self.after is not None and not _compatible(self.before, self.after)
+
+    @property
+    def kinds(self) -> tuple[str, str]:
+        """Type and mode before and after, "absent" where there is no column."""
+        before, after = (column.kind if column else "absent" for column in (self.before, self.after))
+        return before, after
 
 
 def diff_columns(
