@@ -1,0 +1,206 @@
+"""The only place where the oracle touches pydicom's reader and decoders.
+
+Numbers and sequences are what `pydicom.values.convert_value` makes of an element, text is what
+`pydicom.charset.decode_bytes` makes of it: the two functions behind `DataElement.value`. They are called
+directly, and not through `Dataset.__getitem__`, because that one loses what the mapping has to keep (the
+white space of AE, the digits of a DS that does not parse, the U+FFFD of a name) and changes the data set
+that it is asked about. Elements that were built in memory have their value taken as it is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, config
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
+from pydicom.valuerep import TEXT_VR_DELIMS
+from pydicom.values import convert_value
+
+from .tables import NUMBER
+
+PIXEL_DATA = 0x7FE00010
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+class OracleCannotRead(Exception):  # noqa: N818 - it is not an error of the file
+    """pydicom gave up on this file or data set, so there is nothing to compare with."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+
+
+@contextmanager
+def lenient_pydicom() -> Iterator[None]:
+    """No validation, no warnings, no log lines; an end of file that pydicom swallows becomes an exception."""
+    logger = logging.getLogger("pydicom")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="End of file reached", category=UserWarning)
+            yield
+    except OracleCannotRead:
+        raise
+    except RecursionError as error:
+        raise OracleCannotRead(error) from error
+    finally:
+        logger.disabled = disabled
+
+
+@contextmanager
+def _pydicom_may_fail() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise OracleCannotRead(error) from error
+
+
+@dataclass(frozen=True)
+class Element:
+    """One data element as pydicom holds it: `raw` when it was read, else the `value` somebody set."""
+
+    tag: int
+    stored_vr: str
+    raw: RawDataElement | None = None
+    value: Any = None
+
+    def has_bytes(self) -> bool:
+        """Whether there is anything in the value field."""
+        if self.raw is not None:
+            return bool(self.data())
+        if self.value is None:
+            return False
+        return not isinstance(self.value, str | Sequence) or len(self.value) > 0
+
+    def has_length(self) -> bool:
+        """Whether the stream says that there is, even if the file ends before it."""
+        defined = self.raw is not None and self.raw.length != UNDEFINED_LENGTH
+        return bool(self.raw and self.raw.length) if defined else self.has_bytes()
+
+    def data(self) -> bytes:
+        """The bytes of the value field, as far as the file has them."""
+        return (self.raw.value or b"") if self.raw is not None else b""
+
+    def read_as(self, vr: str) -> RawDataElement:
+        """The raw element with another VR. PS3.5 6.2.2 note 2: UN is implicit VR little endian inside."""
+        assert self.raw is not None
+        raw = self.raw._replace(VR=vr, length=len(self.data()))
+        return raw._replace(is_implicit_VR=True, is_little_endian=True) if self.stored_vr == "UN" else raw
+
+
+def elements_of(dataset: Dataset, *, ordered: bool) -> dict[int, Element]:
+    """The elements of one item by tag, in tag order or as they are stored."""
+    tags = sorted(dataset.keys()) if ordered else list(dataset.keys())
+    with _pydicom_may_fail():
+        return {int(tag): _element(dataset, tag) for tag in tags}
+
+
+def _element(dataset: Dataset, tag: BaseTag) -> Element:
+    held = dataset.get_item(tag)
+    if isinstance(held, RawDataElement):
+        return Element(int(tag), held.VR or "", raw=held)
+    assert isinstance(held, DataElement)
+    if isinstance(held.value, bytes):
+        length = UNDEFINED_LENGTH if held.is_undefined_length else len(held.value)
+        raw = RawDataElement(tag, held.VR, length, held.value, 0, True, True)
+        return Element(int(tag), held.VR, raw=raw)
+    return Element(int(tag), held.VR, value=held.value)
+
+
+def read_file(path: str | Path) -> Dataset:
+    """Reads a file up to an encapsulated Pixel Data, which is kept as an element without its bytes."""
+    stopped: list[str | None] = []
+
+    def at_encapsulated_pixel_data(tag: BaseTag, vr: str | None, length: int) -> bool:
+        stop = tag == PIXEL_DATA and length == UNDEFINED_LENGTH
+        if stop:
+            stopped.append(vr)
+        return stop
+
+    with _pydicom_may_fail(), Path(path).open("rb") as handle:
+        dataset = read_partial(handle, stop_when=at_encapsulated_pixel_data, force=True)
+    if stopped:
+        tag = BaseTag(PIXEL_DATA)
+        dataset[tag] = RawDataElement(tag, stopped[0], UNDEFINED_LENGTH, b"not read", 0, False, True)
+    return dataset
+
+
+def root_elements(source: Dataset | str | Path) -> tuple[dict[int, Element], bool]:
+    """All elements of an instance, file meta group first, and whether to go on in tag order."""
+    ordered = isinstance(source, Dataset)
+    dataset = source if isinstance(source, Dataset) else read_file(source)
+    meta = getattr(dataset, "file_meta", None)
+    elements = {} if meta is None else elements_of(meta, ordered=ordered)
+    elements |= elements_of(dataset, ordered=ordered)
+    return _up_to_encapsulated_pixel_data(elements), ordered
+
+
+def _up_to_encapsulated_pixel_data(elements: dict[int, Element]) -> dict[int, Element]:
+    pixel_data = elements.get(PIXEL_DATA)
+    if pixel_data is None or pixel_data.raw is None or pixel_data.raw.length != UNDEFINED_LENGTH:
+        return elements
+    tags = list(elements)
+    return {tag: elements[tag] for tag in tags[: tags.index(PIXEL_DATA) + 1]}
+
+
+def encodings_for(character_set: str) -> list[str]:
+    """Python's names for a value of (0008,0005) Specific Character Set."""
+    with _pydicom_may_fail():
+        return convert_encodings([part.strip(" ") for part in character_set.split("\\")])
+
+
+def whole_text(element: Element, encodings: list[str]) -> str:
+    """The text of an element, not split, not trimmed, only without NUL."""
+    if element.raw is None:
+        return _text_of(element.value).replace("\0", "")
+    with _pydicom_may_fail():
+        return decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
+
+
+def _text_of(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\\".join(_text_of(part) for part in value)
+    original = getattr(value, "original_string", None)
+    if isinstance(original, str):
+        return original
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y%m%d%H%M%S.%f%z")
+    if isinstance(value, datetime.date):
+        return value.strftime("%Y%m%d")
+    if isinstance(value, datetime.time):
+        return value.strftime("%H%M%S.%f")
+    return str(value)
+
+
+def numbers(element: Element, vr: str) -> list[int] | list[float] | None:
+    """The numbers of an element read as `vr`; None when its bytes are not a whole number of them."""
+    if element.raw is None:
+        value = element.value
+    elif len(element.data()) % NUMBER[vr]:
+        return None
+    else:
+        with _pydicom_may_fail():
+            value = convert_value(vr, element.read_as(vr))
+    many = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return [int(each) if vr not in {"FL", "FD"} else float(each) for each in many]
+
+
+def items(element: Element, encodings: list[str]) -> list[Dataset]:
+    """The items of an element read as a sequence."""
+    if element.raw is None:
+        return list(element.value)
+    with _pydicom_may_fail():
+        found: list[Dataset] = list(convert_value("SQ", element.read_as("SQ"), encodings) or [])
+        return found
