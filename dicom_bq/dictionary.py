@@ -77,8 +77,8 @@ def lookup(tag: int) -> DictionaryEntry | None:
     """
     tables = _tables()
     entry = tables.exact.get(tag)
-    # Odd groups are private (PS3.5 7.8): 6001 is not an overlay.
-    if entry is not None or tag & 0x00010000:
+    # Odd groups are private (PS3.5 7.8): 6001 is not an overlay. More than 32 bits are no tag.
+    if entry is not None or tag & 0x00010000 or tag > _TAG_BITS:
         return entry
     for kept, rows in tables.repeaters:
         entry = rows.get(tag & kept)
