@@ -1,22 +1,86 @@
-"""One dict a file from pydicom's decoded values: the mapping of the README, written the straightforward way."""
+"""One dict a file from pydicom's decoded values: the README's mapping, written the straightforward way."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
+    from pydicom.tag import BaseTag
 
 Row = dict[str, Any]
-EXCLUDED = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+Decoded = Any  # whatever pydicom decodes a value to
+EXCLUDED = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"))
+FLOATS, INTEGERS = frozenset(("FL", "FD")), frozenset(("AT", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"))
+TRIMMED_BOTH_SIDES = frozenset(("AE", "AS", "CS", "LO", "SH", "IS", "DS"))
 NOT_DATA = frozenset((0x00020000, 0x00020001, 0xFFFCFFFC))
 COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 GROUPS = {"Alphabetic": "alphabetic", "Ideographic": "ideographic", "Phonetic": "phonetic"}
 LARGE_VALUE = 4096  # bytes; left in the file until asked for, as Pixel Data never is
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the dictionary says of an element (PS3.6)."""
+
+    name: str
+    vr: str
+    multiple: bool = False
+    repeater: bool = False
+
+
+@dataclass(slots=True)
+class FileRow:
+    """What is collected over a whole file."""
+
+    offset: timezone
+    dropped: list[Row] = field(default_factory=list)
+
+    def record(self, dataset: Dataset, prefix: str = "") -> Row:
+        """One dict of the data set or of an item; `prefix` is where it stands."""
+        made: Row = {}
+        others: list[Row] = []
+        for tag in sorted(dataset.keys()):
+            if tag in NOT_DATA or (tag.element == 0 and tag != 0x00080001):
+                continue
+            column = _column(dataset, tag)
+            if column.vr in EXCLUDED:
+                self._drop(dataset, tag, column.name, prefix)
+            elif not dataset[tag].is_empty:
+                self._add(dataset[tag], column, prefix, made, others)
+        return made | ({"OtherElements": others} if others else {})
+
+    def _drop(self, dataset: Dataset, tag: BaseTag, name: str, prefix: str) -> None:
+        raw = dataset.get_item(tag)
+        if getattr(raw, "length", None) != 0 and raw.value != b"":
+            self.dropped.append({"TagName": name, "TagReference": prefix + name})
+
+    def _add(self, element: DataElement, column: Column, prefix: str, made: Row, others: list[Row]) -> None:
+        if column.vr == "SQ":
+            items = [
+                self.record(item, f"{prefix}{column.name}[{number}].")
+                for number, item in enumerate(element.value)
+            ]
+            if any(items):
+                made[column.name] = items
+            return
+        try:
+            private = column.name.startswith("Tag_")
+            value = None if private else _value(element, column, self.offset)
+        except (AttributeError, TypeError, ValueError):
+            private = True
+        if private:
+            others.append(
+                {"Tag": f"Tag_{element.tag:08X}", "Data": [_text(one, element.VR) for one in _list(element)]}
+            )
+        elif column.repeater:
+            made.setdefault(column.name, []).append({"Id": f"{element.tag.group:04X}", "Value": value})
+        elif value not in (None, "", []):
+            made[column.name] = value
 
 
 def row(path: str) -> Row:
@@ -28,111 +92,67 @@ def row(path: str) -> Row:
     import pydicom
 
     dataset = pydicom.dcmread(path, defer_size=LARGE_VALUE)
-    dropped: list[Row] = []
-    offset = _offset(str(dataset.get("TimezoneOffsetFromUTC", "")))
-    made = _record(dataset.file_meta, "", dropped, offset) | _record(dataset, "", dropped, offset)
-    return made | ({"DroppedTags": dropped} if dropped else {})
+    collected = FileRow(_offset(str(dataset.get("TimezoneOffsetFromUTC", ""))))
+    made = collected.record(dataset.file_meta) | collected.record(dataset)
+    return made | ({"DroppedTags": collected.dropped} if collected.dropped else {})
 
 
-def _record(dataset: Dataset, prefix: str, dropped: list[Row], offset: timezone) -> Row:
-    made: Row = {}
-    others: list[Row] = []
-    for tag in sorted(dataset.keys()):
-        if tag in NOT_DATA or (tag.element == 0 and tag != 0x00080001):
-            continue
-        name, vr, multiple, repeater = _column(dataset, tag)
-        if vr in EXCLUDED:
-            if not _blank(dataset, tag):
-                dropped.append({"TagName": name, "TagReference": prefix + name})
-            continue
-        element = dataset[tag]
-        if element.is_empty:
-            continue
-        if vr == "SQ":
-            items = _items(element, f"{prefix}{name}", dropped, offset)
-            if any(items):
-                made[name] = items
-        elif name.startswith("Tag_"):
-            others.append({"Tag": name, "Data": _texts(element)})
-        else:
-            try:
-                value = _value(element, vr, multiple, offset)
-            except (AttributeError, TypeError, ValueError):
-                others.append({"Tag": f"Tag_{tag:08X}", "Data": _texts(element)})
-                continue
-            if value in (None, "", []):
-                continue
-            if repeater:
-                made.setdefault(name, []).append({"Id": f"{tag.group:04X}", "Value": value})
-            else:
-                made[name] = value
-    return made | ({"OtherElements": others} if others else {})
+def _column(dataset: Dataset, tag: BaseTag) -> Column:
+    from pydicom.datadict import (
+        dictionary_has_tag,
+        dictionary_keyword,
+        dictionary_VM,
+        dictionary_VR,
+        repeater_has_tag,
+    )
+
+    known = dictionary_has_tag(tag)
+    if not known and not repeater_has_tag(tag):
+        stored = dataset.get_item(tag).VR
+        return Column(f"Tag_{tag:08X}", stored if stored in EXCLUDED - {"UN"} else dataset[tag].VR)
+    return Column(dictionary_keyword(tag), dictionary_VR(tag), dictionary_VM(tag) != "1", not known)
 
 
-def _column(dataset: Dataset, tag: Any) -> tuple[str, str, bool, bool]:
-    """Name, VR, whether an array, whether of a repeating group; by the dictionary (PS3.6)."""
-    from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VM, dictionary_VR, repeater_has_tag
-
-    repeater = not dictionary_has_tag(tag) and repeater_has_tag(tag)
-    if tag.is_private or not (dictionary_has_tag(tag) or repeater):
-        vr = dataset.get_item(tag).VR
-        return f"Tag_{tag:08X}", "UN" if vr == "UN" and _unknown(dataset, tag) else vr or dataset[tag].VR, False, False
-    vr = dictionary_VR(tag)
-    vr = "OW" if vr in {"OB or OW", "US or OW", "US or SS or OW"} else vr
-    return dictionary_keyword(tag), vr, dictionary_VM(tag) != "1", repeater
-
-
-def _unknown(dataset: Dataset, tag: Any) -> bool:
-    return bool(dataset[tag].VR == "UN")
-
-
-def _blank(dataset: Dataset, tag: Any) -> bool:
-    """No value, without reading one that was left in the file."""
-    raw = dataset.get_item(tag)
-    return getattr(raw, "length", None) == 0 or raw.value == b""
-
-
-def _items(element: DataElement, path: str, dropped: list[Row], offset: timezone) -> list[Row]:
-    return [_record(item, f"{path}[{number}].", dropped, offset) for number, item in enumerate(element.value)]
-
-
-def _value(element: DataElement, vr: str, multiple: bool, offset: timezone) -> Any:
-    """The value as its column has it; None where there is none."""
-    values = _list(element)
-    if not multiple and len(values) > 1:
-        return "\\".join(map(str, values))
-    made = [_one(value, vr, offset) for value in values]
-    if multiple:
-        return made
-    return made[0] if made else None
-
-
-def _list(element: DataElement) -> list[Any]:
+def _list(element: DataElement) -> list[Decoded]:
     from pydicom.multival import MultiValue
 
     value = element.value
     return list(value) if isinstance(value, (MultiValue, list)) else [value]
 
 
-def _one(value: Any, vr: str, offset: timezone) -> Any:
+def _value(element: DataElement, column: Column, offset: timezone) -> Decoded:
+    """The value as its column has it."""
+    values = _list(element)
+    if column.multiple:
+        return [_one(value, column.vr, offset) for value in values]
+    if len(values) > 1:
+        return "\\".join(map(str, values))
+    return _one(values[0], column.vr, offset)
+
+
+def _one(value: Decoded, vr: str, offset: timezone) -> Decoded:
     if vr == "PN":
         return _person(value)
-    if vr in {"DA", "TM", "DT"}:
-        return {"DA": _date, "TM": _time, "DT": lambda text: _date_time(text, offset)}[vr](str(value).strip())
-    if vr in {"FL", "FD", "AT", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"}:
-        return float(value) if vr in {"FL", "FD"} else int(value)
+    if vr in FLOATS:
+        return float(value)
+    if vr in INTEGERS:
+        return int(value)
     text = str(value)
-    return text.strip(" ") if vr in {"AE", "CS", "LO", "SH", "IS", "DS"} else text.rstrip(" \0")
+    if vr == "DA":
+        return _date(text.strip())
+    if vr == "TM":
+        return _time(text.strip())
+    if vr == "DT":
+        return _date_time(text.strip(), offset)
+    return text.strip(" ") if vr in TRIMMED_BOTH_SIDES else text.rstrip(" \0")
 
 
-def _person(value: Any) -> Row:
+def _person(value: Decoded) -> Row:
     """All 15 components, those that are absent as None."""
     made: Row = {}
     for name, attribute in GROUPS.items():
-        parts = getattr(value, attribute).split("^")
-        made[name] = dict.fromkeys(COMPONENTS) | {
-            component: part.strip(" ") or None for component, part in zip(COMPONENTS, parts, strict=False)
-        }
+        parts = [part.strip(" ") or None for part in getattr(value, attribute).split("^")]
+        made[name] = dict.fromkeys(COMPONENTS) | dict(zip(COMPONENTS, parts, strict=False))
     return made
 
 
@@ -144,16 +164,16 @@ def _date(text: str) -> date:
 def _time(text: str) -> time:
     whole, _, fraction = text.replace(":", "").partition(".")
     hour, minute, second = (int(whole[at : at + 2] or 0) for at in (0, 2, 4))
-    return time(hour, minute, second, int(fraction.ljust(6, "0")[:6]) if fraction else 0)
+    return time(hour, minute, second, int(fraction.ljust(6, "0")[:6]))
 
 
 def _date_time(text: str, offset: timezone) -> datetime:
-    number, sign, zone = re.fullmatch(r"([0-9.]*)([+-]?)([0-9]*)", text).groups()  # type: ignore[union-attr]
+    number, zone = re.fullmatch(r"([0-9.]*)([+-][0-9]{4})?", text).groups()  # type: ignore[union-attr]
     whole, _, fraction = number.partition(".")
     parts = [int(whole[start : start + 2]) for start in range(4, len(whole), 2)]
     month, day, hour, minute, second = parts + [1, 1, 0, 0, 0][len(parts) :]
-    micro = int(fraction.ljust(6, "0")[:6] or 0)
-    local = _offset(sign + zone) if sign else offset
+    micro = int(fraction.ljust(6, "0")[:6])
+    local = _offset(zone) if zone else offset
     return datetime(int(whole[:4]), month, day, hour, minute, second, micro, tzinfo=local).astimezone(UTC)
 
 
@@ -164,27 +184,25 @@ def _offset(text: str) -> timezone:
     return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
-def _texts(element: DataElement) -> list[str]:
-    """Values of a private element as text: numbers in their shortest form, AT as eight hexadecimal digits."""
-    return list(_text_of(element))
+def _text(value: Decoded, vr: str) -> str:
+    """One value as text: numbers in their shortest form, AT as eight hexadecimal digits."""
+    if vr == "AT":
+        return f"{int(value):08X}"
+    if vr == "FL":
+        value = _shortest(value)
+    return (repr(float(value)) if vr in FLOATS else str(value).strip(" \0")).removesuffix(
+        ".0" if vr in FLOATS else ""
+    )
 
 
-def _text_of(element: DataElement) -> Iterator[str]:
-    for value in _list(element):
-        if element.VR == "AT":
-            yield f"{int(value):08X}"
-        elif element.VR == "FL":
-            yield _shortest_single(value)
-        elif isinstance(value, float) and element.VR == "FD":
-            yield repr(value)
-        else:
-            yield str(value).strip(" \0")
-
-
-def _shortest_single(value: float) -> str:
-    """The fewest digits that give the same 32-bit number back."""
-    for digits in range(1, 10):
-        text = f"{value:.{digits}g}"
-        if struct.pack("<f", float(text)) == struct.pack("<f", value):
-            break
-    return repr(float(text))
+def _shortest(value: float) -> float:
+    """The number of fewest digits that is the same in 32 bits."""
+    single = struct.pack("<f", value)
+    return next(
+        (
+            short
+            for digits in range(1, 9)
+            if struct.pack("<f", short := float(f"{value:.{digits}g}")) == single
+        ),
+        value,
+    )

@@ -4,7 +4,8 @@
 * ``prepare(options)``: imports and everything else that is done once, outside the time taken;
 * ``run(paths)``: the work itself, over all files, into an `Outcome`.
 
-``prepare`` raises `Missing` where the package or program is not installed; it is then left out, with a line saying so.
+``prepare`` raises `NotInstalledError` where the package or program is absent; it is then left out,
+with a line saying so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 
-class Missing(Exception):
+class NotInstalledError(Exception):
     """A contender's package or program is not installed."""
 
 
@@ -27,7 +28,7 @@ class Outcome:
 
     Attributes:
         rows: Instances read.
-        content: The rows: Arrow batches, or the path of a Parquet file or DuckDB database; None from a mere reader.
+        content: The rows as Arrow batches, or the path of what was written; None of a mere reader.
         facts: Anything worth a place in the results, such as the number of values read.
     """
 
@@ -66,10 +67,10 @@ def package(name: str, install: str) -> object:
     """Imports a package that is no dependency of ours.
 
     Raises:
-        Missing: it is not installed.
+        NotInstalledError: it is not installed.
     """
     try:
         return importlib.import_module(name)
     except ImportError as error:
         message = f"not installed; `pip install {install}` to include it"
-        raise Missing(message) from error
+        raise NotInstalledError(message) from error

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from benchmarks.contenders import Missing, Outcome
+from benchmarks.contenders import NotInstalledError, Outcome
 
 TITLE = "DCMTK `dcmdump`, 500 files a process"
 FILES_A_PROCESS = 500
@@ -19,7 +19,7 @@ def prepare(options: Mapping[str, object]) -> None:
     _program = shutil.which("dcmdump")
     if _program is None:
         message = "dcmdump is not on the PATH; `apt-get install dcmtk` to include it"
-        raise Missing(message)
+        raise NotInstalledError(message)
 
 
 def run(paths: Sequence[str]) -> Outcome:

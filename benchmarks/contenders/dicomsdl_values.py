@@ -9,6 +9,7 @@ from benchmarks.contenders import Outcome, package
 
 TITLE = "dicomsdl, every value"
 PIXEL_DATA = 0x7FE00010
+DataSet = Any  # of a package without types
 _module: Any = None
 
 
@@ -18,7 +19,7 @@ def prepare(options: Mapping[str, object]) -> None:
     _module = package("dicomsdl", "dicomsdl")
 
 
-def _touch(dataset: Any) -> int:
+def _touch(dataset: DataSet) -> int:
     values = 0
     for element in dataset:
         values += 1
@@ -31,4 +32,6 @@ def _touch(dataset: Any) -> int:
 
 def run(paths: Sequence[str]) -> Outcome:
     """Opens every file and looks at every value."""
-    return Outcome(len(paths), facts={"elements": sum(_touch(_module.open_file(path, PIXEL_DATA)) for path in paths)})
+    return Outcome(
+        len(paths), facts={"elements": sum(_touch(_module.open_file(path, PIXEL_DATA)) for path in paths)}
+    )

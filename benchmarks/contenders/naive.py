@@ -1,7 +1,6 @@
-"""What one writes first: pydicom decodes each file, a dict is a row, pyarrow guesses the table from the dicts.
+"""What one writes first: pydicom decodes each file, a dict is a row, pyarrow makes a table of the dicts.
 
-It makes the same columns as the product as far as pydicom's values allow, and nothing in it is optimised. It is the
-1 in every ratio of this benchmark.
+It makes the same rows as the product, and nothing in it is optimised. It is the 1 in every ratio.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import Outcome
 from benchmarks import naive_rows
+from benchmarks.contenders import Outcome
 
 if TYPE_CHECKING:
     import pyarrow as pa

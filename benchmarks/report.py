@@ -1,0 +1,89 @@
+"""The results as a reader wants them: Markdown tables of ratios, rates and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.plan import REFERENCE
+
+Result = Mapping[str, Any]
+
+
+def markdown(
+    machine: Mapping[str, Any], suites: Mapping[str, Sequence[Result]], titles: Mapping[str, str]
+) -> str:
+    """The whole report."""
+    parts = [_machine(machine)]
+    for name, results in suites.items():
+        table = _startup(results) if name == "startup" else _table(results)
+        parts.append(f"### {titles[name]}\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
+        f"Python {machine['python']}, {packages}; {machine['time']}, commit {machine['commit']}.\n"
+        "Medians (fastest - slowest); each in its own process, taking turns; warm page cache unless said."
+    )
+
+
+def _table(results: Sequence[Result]) -> str:
+    base = {result["set"]: _per_file(result) for result in results if result["contender"] == REFERENCE
+            and not result["missing"]}  # fmt: skip
+    lines = [
+        "| files | what | files/s | us/file | CPU us/file | x naive | rows checked | MiB over imports |",
+        "|---|---|--:|--:|--:|--:|---|--:|",
+        *(_line(result, base.get(result["set"])) for result in results),
+    ]
+    return "\n".join(lines)
+
+
+def _per_file(result: Result) -> float:
+    return float(result["seconds"]) / int(result["files"])
+
+
+def _line(result: Result, naive: float | None) -> str:
+    name = _name(result)
+    if result["missing"]:
+        return f"| {result['set']} | {name} | - | - | - | - | {result['missing']} | - |"
+    low, high = (result["files"] / result[key] for key in ("slowest", "fastest"))
+    cells = (
+        result["set"],
+        name,
+        f"**{result['files_per_second']:,.0f}** ({low:,.0f} - {high:,.0f})",
+        f"{_per_file(result) * 1e6:,.1f}",
+        f"{result['cpu_seconds'] / result['files'] * 1e6:,.1f}",
+        f"{naive / _per_file(result):,.1f}" if naive else "-",
+        _checked(result),
+        f"{(result['peak_kib'] - result['imports_kib']) / 1024:,.0f}",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _name(result: Result) -> str:
+    options = [f"{name} {value}" for name, value in result["options"].items()]
+    order = ["shuffled"] if result["shuffled"] else []
+    noisy = [] if result["missing"] or result["quiet"] else ["**machine not quiet**"]
+    return ", ".join([result["title"], *options, *order, *noisy])
+
+
+def _checked(result: Result) -> str:
+    """What was held against the oracle, and how it came out."""
+    if result["problems"]:
+        return "**WRONG**: " + "; ".join(result["problems"])
+    oracle = result.get("oracle")
+    if not oracle:
+        return f"{result['rows']:,} read, no rows made"
+    return f"{result['rows']:,}; {oracle['equal']:,} of {oracle['checked']:,} as the oracle's"
+
+
+def _startup(results: Sequence[Result]) -> str:
+    lines = ["| command | ms | fastest - slowest |", "|---|--:|--:|"]
+    for result in results:
+        wrong = f" **WRONG**: {result['problems'][0]}" if result["problems"] else ""
+        spread = f"{result['fastest'] * 1e3:.0f} - {result['slowest'] * 1e3:.0f}"
+        lines.append(f"| {result['command']}{wrong} | {result['seconds'] * 1e3:.0f} | {spread} |")
+    return "\n".join(lines)
