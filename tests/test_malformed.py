@@ -1,0 +1,155 @@
+"""Hostile and broken files: each is a row or a counted reason, in bounded time and memory, never an exception."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dicom_bq.columns.build import build
+from dicom_bq.scan.part10 import Scanned, scan_files
+from tests import malformed
+from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, small_file, truncations
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures/dicom"
+SECONDS = 10  # catches hangs; measures nothing
+NAME = "Odd^File"
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def no_hang() -> Iterator[None]:
+    """Raise in a test that takes too long; where even that is not heard, in C, print the stack and end."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+        message = f"took longer than {SECONDS} s"
+        raise TimeoutError(message)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    faulthandler.dump_traceback_later(6 * SECONDS, exit=True, file=sys.__stderr__)
+    yield
+    signal.alarm(0)
+    faulthandler.cancel_dump_traceback_later()
+    signal.signal(signal.SIGALRM, before)
+
+
+class Outcome(NamedTuple):
+    kind: str
+    reason: str
+    rows: list[dict]
+
+
+def read(paths: Sequence[Path]) -> tuple[Scanned, list[dict]]:
+    """Scan and build, and hold what is true of any input: every file counted once, every element placed."""
+    scanned = scan_files([str(path) for path in paths])
+    counted = [*scanned.uris, *(one.uri for one in (*scanned.failures, *scanned.skipped))]
+    assert sorted(counted) == sorted(map(str, paths))
+    assert all(one.reason and NAME not in one.reason for one in (*scanned.failures, *scanned.skipped))
+    built = build(scanned.table)
+    built.batch.validate(full=True)
+    assert built.batch.num_rows == len(scanned.uris)
+    assert len(built.placements) == len(scanned.table)
+    return scanned, built.batch.to_pylist()
+
+
+def outcome(data: bytes, folder: Path) -> Outcome:
+    path = folder / "file.dcm"
+    path.write_bytes(data)
+    scanned, rows = read([path])
+    if rows:
+        return Outcome("row", "", rows)
+    kind = "failed" if scanned.failures else "not dicom"
+    return Outcome(kind, (*scanned.failures, *scanned.skipped)[0].reason, [])
+
+
+@pytest.mark.parametrize("name", malformed.CASES)
+def test_a_hostile_file_gives_what_it_should(name: str, tmp_path: Path) -> None:
+    hostile = malformed.CASES[name].make()
+    found = outcome(hostile.data, tmp_path)
+    assert found.kind in hostile.expectation.split(" or "), found.reason
+    if hostile.expectation == "row" and NAME.encode() in hostile.data:
+        assert found.rows[0]["PatientName"]["Alphabetic"]["FamilyName"] == "Odd"
+
+
+@pytest.mark.parametrize("name", sorted(malformed.CASES))
+def test_a_hostile_file_leaves_its_neighbours_alone(name: str, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in range(3)]
+    paths[0].write_bytes(small_file(EXPLICIT))
+    paths[1].write_bytes(malformed.CASES[name].build())
+    paths[2].write_bytes(small_file(IMPLICIT))
+    _, rows = read(paths)
+    for row in (rows[0], rows[-1]):
+        assert row["SOPInstanceUID"] == "2.25.1"
+        assert row["PatientName"]["Alphabetic"]["GivenName"] == "File"
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
+def test_a_file_cut_at_any_byte_is_a_row_or_a_reason(syntax: str, tmp_path: Path) -> None:
+    paths = []
+    for data in truncations(small_file(syntax)):
+        paths.append(tmp_path / f"{len(data):04d}.dcm")
+        paths[-1].write_bytes(data)
+    scanned, rows = read(paths)
+    assert scanned.failures, "cuts inside an element are failures"
+    assert len(rows) < len(paths)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    data=st.data(),
+    source=st.sampled_from(
+        sorted(path for path in FIXTURES.rglob("*") if path.is_file() and 132 < path.stat().st_size < 3000)
+    ),
+)
+def test_changed_bytes_are_a_row_or_a_reason(data: st.DataObject, source: Path, tmp_path: Path) -> None:
+    content = bytearray(source.read_bytes())
+    changes = data.draw(
+        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), min_size=1, max_size=8)
+    )
+    for position, value in changes:
+        content[position] = value
+    outcome(bytes(content), tmp_path)
+
+
+BOUNDED = """
+import json, resource, sys
+from dicom_bq.columns.build import build
+from dicom_bq.scan.part10 import ScanOptions, scan_files
+import pydicom
+folder, allowance = sys.argv[1:]
+build(scan_files([folder + "/warm-up.dcm"]).table)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + int(allowance)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+scanned = scan_files([folder + "/file.dcm"], ScanOptions(max_header_bytes=32 << 20))
+build(scanned.table)
+print(json.dumps([len(scanned.uris), len(scanned.failures), len(scanned.skipped)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sets RLIMIT_AS")
+@pytest.mark.parametrize("name", [*malformed.LIARS, "pixel data of 4 GiB", "a deflate bomb of 2 GiB"])
+def test_memory_does_not_follow_a_number_in_a_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / "warm-up.dcm").write_bytes(small_file(EXPLICIT))
+    (tmp_path / "file.dcm").write_bytes(malformed.CASES[name].build())
+    result = subprocess.run(
+        [sys.executable, "-c", BOUNDED, str(tmp_path), str(256 * MEBIBYTE)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3 * SECONDS,
+        env={"ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONPATH": ":".join(filter(None, sys.path))},
+    )
+    assert result.returncode == 0, result.stderr
+    assert sum(json.loads(result.stdout)) == 1
