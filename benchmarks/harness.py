@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -55,6 +55,10 @@ class Settings:
         )
 
 
+class EndedError(Exception):
+    """A contender's process ended where it should have answered."""
+
+
 class Contestant:
     """A running process with one measurement, and what it has answered so far."""
 
@@ -72,6 +76,7 @@ class Contestant:
             "shuffled": measurement.shuffled,
             "files": len(self.paths),
             "corpus": {name: value for name, value in files.facts.items() if name != "files"},
+            "missing": "",
             "runs": [],
             "problems": [],
         }
@@ -88,10 +93,16 @@ class Contestant:
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        if not line:
-            message = f"{self.measurement.label} on {self.measurement.set} ended with {self.process.wait()}"
-            raise RuntimeError(message)
-        return json.loads(line)  # type: ignore[no-any-return]
+        if line:
+            return json.loads(line)  # type: ignore[no-any-return]
+        self.result["missing"] = f"ended with exit code {self.process.wait()}"
+        self.blame(self.result["missing"])
+        raise EndedError(self.result["missing"])
+
+    @property
+    def present(self) -> bool:
+        """Whether it was installed, and still runs."""
+        return not self.result["missing"]
 
     def blame(self, problem: str) -> None:
         """Notes that what it made is not what it should be."""
@@ -118,11 +129,12 @@ def started(measurement: Measurement, settings: Settings) -> Iterator[Contestant
         contestant = Contestant(measurement, files, process)
         list_file.write("\n".join(contestant.paths))
         list_file.flush()
-        answer = contestant.ask(
-            paths=list_file.name, contender=measurement.contender, options=dict(measurement.options)
-        )
-        contestant.result["missing"] = answer.get("missing", "")
-        contestant.result["imports_kib"] = answer.get("peak_kib", 0)
+        with suppress(EndedError):
+            answer = contestant.ask(
+                paths=list_file.name, contender=measurement.contender, options=dict(measurement.options)
+            )
+            contestant.result["missing"] = answer.get("missing", "")
+            contestant.result["imports_kib"] = answer.get("peak_kib", 0)
         yield contestant
 
 
@@ -132,20 +144,27 @@ def run_suite(suite: Suite, settings: Settings, say: Say) -> list[Result]:
         contestants = []
         for measurement in suite.measurements:
             contestant = stack.enter_context(started(measurement, settings))
-            if contestant.result["missing"]:
+            if not contestant.present:
                 say(f"  {measurement.label}: left out, {contestant.result['missing']}")
             contestants.append(contestant)
-        present = [contestant for contestant in contestants if not contestant.result["missing"]]
-        for contestant in present:
-            _warm(contestant, settings)
-        _compare([contestant.result for contestant in present if contestant.ours])
+        _each(contestants, _warm, settings)
+        _compare([contestant.result for contestant in contestants if contestant.ours and contestant.present])
         for number in range(suite.repeats):
-            for contestant in present[number % len(present) :] + present[: number % len(present)]:
-                _timed(contestant, settings)
+            turn = number % len(contestants)
+            _each(contestants[turn:] + contestants[:turn], _timed, settings)
             say(f"  round {number + 1} of {suite.repeats} done")
-        for contestant in present:
-            _finish(contestant, settings)
+        _each(contestants, _finish, settings)
         return [contestant.result for contestant in contestants]
+
+
+def _each(
+    contestants: Sequence[Contestant], step: Callable[[Contestant, Settings], None], settings: Settings
+) -> None:
+    """One step of all that are present; one that ends on the way is out, and the others go on."""
+    for contestant in contestants:
+        if contestant.present:
+            with suppress(EndedError):
+                step(contestant, settings)
 
 
 def _warm(contestant: Contestant, settings: Settings) -> None:

@@ -57,8 +57,9 @@ def _options(
 
 
 PEERS = (
-    "floor_read", "product_batches", "product_parquet", "product_duckdb", "dicomsdl_open",
-    "fastdicom_values", "dicomsdl_values", "gdcm_open", "dcmtk_dump", "pydicom_dcmread", "pydicom_values", "naive", "naive_parquet",
+    "floor_read", "product_batches", "product_parquet", "product_duckdb", "dicomsdl_open", "fastdicom_values",
+    "dicomsdl_values", "gdcm_open", "dcmtk_dump", "pydicom_dcmread", "pydicom_values", "naive",
+    "naive_parquet",
 )  # fmt: skip
 NAIVE_SETS = ("headers", "large", "encapsulated", "private", "charsets", "wide")
 BATCHES, PARQUET = "product_batches", "product_parquet"

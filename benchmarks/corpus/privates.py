@@ -1,4 +1,4 @@
-"""Private elements as vendors write them: blocks after their creators, a sequence now and then (PS3.5 7.8)."""
+"""Private elements as vendors write them: blocks, creators first, a sequence now and then (PS3.5 7.8)."""
 
 from __future__ import annotations
 
