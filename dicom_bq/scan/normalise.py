@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import vr_rules
 from dicom_bq.elements import VR_NUMBER, ElementTable
 from dicom_bq.scan.charset import to_utf8
 from dicom_bq.scan.expand import expand
@@ -31,12 +32,13 @@ def normalise(rows: Rows, data: bytes) -> ElementTable:
     forms = dict(rows.pending)
     decoded = np.zeros(len(table), np.bool_)
     decoded[rows.decoded] = True
+    table = resolve(table)
     for _ in range(DEEPEST):
-        table = resolve(table)
         expanded = expand(table, forms, decoded)
         if expanded is None:
             break
         (table, decoded), forms = expanded, {}
+        table = resolve(table)
     table = resolve_us_or_ss(table)
     return to_utf8(table, decoded)
 
@@ -64,11 +66,13 @@ def _as_table(rows: Rows, data: bytes) -> ElementTable:
 
 
 def _units() -> dict[int, int]:
-    """Bytes that change places together, by VR number: an AT is two numbers of two bytes (PS3.5 7.3)."""
-    import vr_rules
+    """Bytes that change places together, by VR number: an AT is two numbers of two bytes (PS3.5 7.3).
 
+    Not of excluded VRs: such a value is not needed, and need not be in the arena.
+    """
     rules = vr_rules.load().vr
-    binary = {code: rule.unit for code, rule in rules.items() if rule.binary and code in VR_NUMBER}
+    wanted = {code: rule for code, rule in rules.items() if rule.family is not vr_rules.Family.OPAQUE}
+    binary = {code: rule.unit for code, rule in wanted.items() if rule.unit and code in VR_NUMBER}
     return {VR_NUMBER[code]: 2 if code == "AT" else unit for code, unit in binary.items() if unit > 1}
 
 
@@ -81,6 +85,6 @@ def _swap(table: ElementTable, ranges: list[tuple[int, int]]) -> None:
             unit = units.get(int(table.stored_vr[row]), 1)
             start, size = int(table.offset[row]), int(table.length[row])
             size -= size % unit
-            if unit > 1 and start + size <= len(arena):
+            if unit > 1:
                 value = arena[start : start + size].reshape(-1, unit)
                 value[:] = value[:, ::-1].copy()

@@ -367,7 +367,7 @@ def walk_items(data: bytes, form: Form) -> Rows:
         ScanError: The bytes are not a list of items.
     """
     rows = Rows()
-    rows.append(ROOT, 0, SQ, 0, len(data))
+    rows.walked.append(rows.append(ROOT, 0, SQ, 0, len(data)))
     walker = Walker(rows, data, 0, form, complete=True)
     walker.stack.append(walker.frame)
     walker.frame = _Frame(len(data), False, SEQUENCE_LEVEL, 0, 0, _CODECS[form])

@@ -1,0 +1,170 @@
+"""Decoded values to nested Arrow arrays: a recursion over the columns of a schema, at most 15 levels deep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dicom_bq import dictionary
+from dicom_bq.column import DROPPED_TAGS_KEY, OTHER_ELEMENTS_KEY, PRIVATE_KEY, SOURCE_KEY, Column
+from dicom_bq.columns.decode import Leaves
+from dicom_bq.columns.nesting import Nesting
+from dicom_bq.columns.numbers import ranges
+from dicom_bq.columns.other import OtherTexts, tag_texts
+from dicom_bq.columns.paths import Paths
+from dicom_bq.elements import ElementTable
+from dicom_bq.mapping import is_sequence
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The decoded elements of one column: positions [begin, end) in ``leaves``."""
+
+    leaves: Leaves
+    begin: int
+    end: int
+
+
+@dataclass(slots=True)
+class Assembly:
+    """All that columns are put together from.
+
+    Attributes:
+        table: The batch.
+        paths: Nodes.
+        nesting: Numbers of containers.
+        parts: Decoded elements by node.
+        other_rows: Elements of each OtherElements node, sorted by container, then tag.
+        other: Their texts, by node.
+        dropped: Names, references and list offsets of DroppedTags.
+        sources: URI of each instance, for SourceDicomStore.
+        visited: Nodes that got a column.
+    """
+
+    table: ElementTable
+    paths: Paths
+    nesting: Nesting
+    parts: dict[int, Part]
+    other_rows: dict[int, Rows]
+    other: dict[int, OtherTexts]
+    dropped: tuple[pa.StringArray, pa.StringArray, Rows]
+    sources: Sequence[str] | None
+    visited: set[int] = field(default_factory=set)
+
+    def columns(self, columns: Sequence[Column], types: Sequence[pa.Field], node: int) -> list[pa.Array]:
+        """The arrays of one level.
+
+        Args:
+            columns: Columns wanted.
+            types: Their Arrow fields.
+            node: The root or a sequence node.
+        """
+        return [self._column(column, type_.type, node) for column, type_ in zip(columns, types, strict=True)]
+
+    def _column(self, column: Column, kind: pa.DataType, node: int) -> pa.Array:
+        size = int(self.nesting.sizes[node])
+        if column.key == DROPPED_TAGS_KEY:
+            return self._dropped(kind)
+        if column.key == SOURCE_KEY and self.sources is not None:
+            return pa.array(self.sources, pa.string())
+        child = self.paths.children.get((node, column.key))
+        make = None if child is None else self._maker(column, child)
+        if make is None or child is None:
+            return empty_column(kind, size)
+        self.visited.add(child)
+        return make(column, kind, child, size)
+
+    def _maker(self, column: Column, child: int) -> Callable[[Column, pa.DataType, int, int], pa.Array] | None:
+        if column.key == OTHER_ELEMENTS_KEY:
+            return self._other if child in self.other_rows else None
+        if is_sequence(column.key):
+            return self._sequence if self.nesting.sizes[child] else None
+        if child not in self.parts:
+            return None
+        entry = dictionary.lookup(column.key) if column.key < PRIVATE_KEY else None
+        return self._repeating_group if entry is not None and entry.repeater_mask else self._leaf
+
+    def _sequence(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
+        items = self.columns(column.fields, list(kind.value_type), node)
+        records = pa.StructArray.from_arrays(items, fields=list(kind.value_type))
+        return list_array(records, self.nesting.holders[node], size, kind)
+
+    def _leaf(self, column: Column, kind: pa.DataType, node: int, size: int) -> pa.Array:
+        part = self.parts[node]
+        rows = part.leaves.rows[part.begin : part.end]
+        return self._scatter(part, np.arange(len(rows)), self.nesting.ordinal[rows], kind, size)
+
+    def _scatter(self, part: Part, at: Rows, holder: Rows, kind: pa.DataType, size: int) -> pa.Array:
+        """Values of elements ``at`` of a part, each in the row that holds it."""
+        leaves = part.leaves
+        starts, counts = leaves.starts[part.begin : part.end][at], leaves.counts[part.begin : part.end][at]
+        if pa.types.is_list(kind):
+            return list_array(_gather(leaves.values, starts, counts), np.repeat(holder, counts), size, kind)
+        if len(at) == size:
+            return _gather(leaves.values, starts, counts)
+        index, absent = np.zeros(size, np.int64), np.ones(size, np.bool_)
+        index[holder], absent[holder] = starts, False
+        return pc.take(leaves.values, pa.array(index, mask=absent))
+
+    def _repeating_group(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
+        """One record a group present, ascending, with the half of the tag that varies as Id."""
+        part = self.parts[node]
+        rows = part.leaves.rows[part.begin : part.end]
+        tags, holder = self.table.tag[rows], self.nesting.ordinal[rows]
+        order = np.lexsort((tags, holder))
+        entry = dictionary.lookup(column.key)
+        codes = [entry.repeater_id(tag) if entry else "" for tag in tags[order].tolist()]
+        value = self._scatter(part, order, np.arange(len(order)), kind.value_type.field(1).type, len(order))
+        records = pa.StructArray.from_arrays([pa.array(codes, pa.string()), value], fields=list(kind.value_type))
+        return list_array(records, holder[order], size, kind)
+
+    def _other(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
+        rows, texts = self.other_rows[node], self.other[node]
+        data_type = kind.value_type.field(1).type
+        parts = _gather(texts.parts, texts.starts, texts.counts)
+        data = list_array(parts, np.repeat(np.arange(len(rows)), texts.counts), len(rows), data_type)
+        records = pa.StructArray.from_arrays([tag_texts(self.table.tag[rows]), data], fields=list(kind.value_type))
+        return list_array(records, self.nesting.ordinal[rows], size, kind)
+
+    def _dropped(self, kind: pa.ListType) -> pa.Array:
+        names, references, instance = self.dropped
+        records = pa.StructArray.from_arrays([names, references], fields=list(kind.value_type))
+        return list_array(records, instance, self.table.instances, kind)
+
+
+def _gather(values: pa.Array, starts: Rows, counts: Rows) -> pa.Array:
+    """The values of some elements: a slice where they follow each other, else copied together."""
+    if not len(starts):
+        return values.slice(0, 0)
+    ends = starts + counts
+    if np.array_equal(ends[:-1], starts[1:]):
+        return values.slice(int(starts[0]), int(ends[-1] - starts[0]))
+    return pc.take(values, pa.array(ranges(starts, counts)))
+
+
+def list_array(values: pa.Array, holder: Rows, size: int, kind: pa.DataType) -> pa.Array:
+    """A list column.
+
+    Args:
+        values: All entries, in the order of their holders.
+        holder: The row that holds each entry, ascending.
+        size: Rows.
+        kind: Arrow type of the column.
+    """
+    offsets = np.zeros(size + 1, np.int32)
+    np.cumsum(np.bincount(holder, minlength=size), out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+
+
+def empty_column(kind: pa.DataType, size: int) -> pa.Array:
+    """A column without a value: nulls, or empty lists, since BigQuery's arrays hold no NULL and are none."""
+    if pa.types.is_list(kind):
+        return list_array(pa.nulls(0, kind.value_type), np.zeros(0, np.int64), size, kind)
+    return pa.nulls(size, kind)

@@ -1,0 +1,155 @@
+"""An ElementTable to a RecordBatch: the columns of one batch, and an account of every element.
+
+    facts      what the rules say of each tag
+    texts      where text begins and ends
+    paths      which column each element belongs to
+    decode     values, one VR family at a time; what does not fit goes to OtherElements
+    nesting    which row of which record each element is in
+    assemble   Arrow arrays, nested as the schema is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+from dicom_bq.columns.assemble import Assembly, Part
+from dicom_bq.columns.account import count_problems
+from dicom_bq.columns.decode import Leaves, Repairs, decode_leaves
+from dicom_bq.columns.dropped import references
+from dicom_bq.columns.facts import tag_facts, vr_facts
+from dicom_bq.columns.nesting import Nesting, nest, settle_sequences
+from dicom_bq.columns.other import raw_texts
+from dicom_bq.columns.paths import NO_NODE, ROOT_NODE, Paths, find_paths
+from dicom_bq.columns.text import read_texts
+from dicom_bq.elements import ElementTable
+from dicom_bq.mapping import NumericStrings
+from dicom_bq.problems import Place, Problems, Reason
+from dicom_bq.schema import TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """Choices of the mapping that are the user's.
+
+    Attributes:
+        max_sequence_bytes: Larger sequences are dropped; None keeps all. The Healthcare API drops about 1 MiB.
+        numeric_strings: ``text`` keeps the digits of DS and IS, ``typed`` makes them FLOAT and INTEGER.
+        include_source_store: Add SourceDicomStore, the URI of each instance.
+    """
+
+    max_sequence_bytes: int | None = None
+    numeric_strings: NumericStrings = "text"
+    include_source_store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBatch:
+    """The columns of a batch.
+
+    Attributes:
+        batch: One row a SOP instance.
+        schema: Its columns; without a schema asked for, exactly those that have a value.
+        problems: What was dropped, repaired, did not fit.
+        placements: A ``Place`` for each element row; uint8.
+        reasons: Number in ``paths.REASON_NUMBER`` for each element row, 0 for none; uint8.
+        paths: Nodes of the elements, for explanations.
+    """
+
+    batch: pa.RecordBatch
+    schema: TableSchema
+    problems: Problems
+    placements: npt.NDArray[np.uint8]
+    reasons: npt.NDArray[np.uint8]
+    paths: Paths
+
+
+def build(
+    table: ElementTable,
+    schema: TableSchema | None = None,
+    options: BuildOptions | None = None,
+    sources: Sequence[str] | None = None,
+) -> BuiltBatch:
+    """Make the columns of a batch.
+
+    Args:
+        table: The batch.
+        schema: Columns wanted; what they lack is counted as NOT_IN_SCHEMA. None for all that have a value.
+        options: The user's choices.
+        sources: URI of each instance, for ``include_source_store``.
+    """
+    options = options or BuildOptions()
+    facts = tag_facts(table.tag, options.numeric_strings)
+    is_text = vr_facts().text[table.vr] & ~table.walked
+    texts = read_texts(table, np.flatnonzero(is_text))
+    empty = np.where(is_text, texts.length, table.length) == 0
+    paths = find_paths(table, facts, empty, options.max_sequence_bytes)
+    decoded, repairs = decode_leaves(table, facts, paths, texts)
+    filled = settle_sequences(table, paths)
+    nesting = nest(table, paths, filled)
+    parts = _parts(decoded)
+    other_rows = _other_rows(table, paths, nesting)
+    if schema is None:
+        leaves = [paths.path(node) for node in (*parts, *other_rows)]
+        schema = TableSchema.from_paths(
+            leaves, include_source_store=options.include_source_store, numeric_strings=options.numeric_strings
+        )
+    other = {node: raw_texts(table, texts, rows) for node, rows in other_rows.items()}
+    assembly = Assembly(
+        table, paths, nesting, parts, other_rows, other, _dropped(table, paths), _sources(sources, table, options)
+    )
+    arrow = schema.to_arrow()
+    arrays = assembly.columns(schema.columns, list(arrow), ROOT_NODE)
+    batch = pa.RecordBatch.from_arrays(arrays, schema=arrow)
+    _not_in_schema(paths, assembly.visited)
+    repairs += [(texts.repaired, Reason.REPAIRED_NUL)]
+    problems = count_problems(table, paths, repairs)
+    return BuiltBatch(batch, schema, problems, paths.place, paths.reason, paths)
+
+
+def _sources(sources: Sequence[str] | None, table: ElementTable, options: BuildOptions) -> list[str] | None:
+    """URIs as valid text: a file name need not be UTF-8."""
+    if sources is None or not options.include_source_store:
+        return None
+    return [uri.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for uri in sources]
+
+
+def _parts(decoded: list[tuple[npt.NDArray[np.int32], Leaves]]) -> dict[int, Part]:
+    """Decoded elements by node."""
+    parts: dict[int, Part] = {}
+    for nodes, leaves in decoded:
+        used, first, count = np.unique(nodes, return_index=True, return_counts=True)
+        for node, begin, size in zip(used.tolist(), first.tolist(), count.tolist(), strict=True):
+            parts[node] = Part(leaves, begin, begin + size)
+    return parts
+
+
+def _other_rows(table: ElementTable, paths: Paths, nesting: Nesting) -> dict[int, npt.NDArray[np.int64]]:
+    """Elements of each OtherElements column, by container, then tag."""
+    rows = np.flatnonzero(paths.place == Place.OTHER)
+    rows = rows[np.lexsort((table.tag[rows], nesting.ordinal[rows], paths.node[rows]))]
+    nodes, first = np.unique(paths.node[rows], return_index=True)
+    return dict(zip(nodes.tolist(), np.split(rows, first[1:]), strict=True)) if len(rows) else {}
+
+
+def _dropped(table: ElementTable, paths: Paths) -> tuple[pa.StringArray, pa.StringArray, npt.NDArray[np.int64]]:
+    rows = np.flatnonzero(paths.place == Place.DROPPED)
+    return (*references(table, rows), table.instance[rows].astype(np.int64))
+
+
+def _not_in_schema(paths: Paths, visited: set[int]) -> None:
+    """Elements whose column was not asked for."""
+    if len(visited) == len(paths.nodes) - 1:
+        return
+    seen = np.zeros(len(paths.nodes) + 1, np.bool_)
+    seen[list(visited)] = True
+    placed = (paths.place == Place.COLUMN) | (paths.place == Place.OTHER)
+    missing = np.flatnonzero(placed & (paths.node != NO_NODE) & ~seen[paths.node])
+    paths.set(missing, Place.NOT_IN_SCHEMA, Reason.NOT_IN_SCHEMA)
+
+

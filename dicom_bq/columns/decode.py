@@ -1,0 +1,182 @@
+"""Values of all columns, one VR family at a time over the whole batch, and whether each element fits its column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dicom_bq.columns.dates import decode_date_times, decode_dates, decode_times, parse_offset
+from dicom_bq.columns.facts import FAMILIES, TagFacts, Trim
+from dicom_bq.columns.flat import Flat
+from dicom_bq.columns.names import decode_names
+from dicom_bq.columns.numbers import decode_numbers
+from dicom_bq.columns.paths import REASON_NUMBER, Paths
+from dicom_bq.columns.text import Texts, split
+from dicom_bq.elements import ROOT, ElementTable
+from dicom_bq.problems import Place, Reason
+from vr_rules import Family
+
+TIMEZONE_OFFSET_FROM_UTC = 0x00080201
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Decoded elements of one family and mode, sorted by node, then document order.
+
+    Attributes:
+        rows: Element rows that fit; int64.
+        values: Their values, one element's after the other's.
+        starts: First value of each element; int64.
+        counts: Values of each element; int64.
+    """
+
+    rows: npt.NDArray[np.int64]
+    values: pa.Array
+    starts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+
+Repairs = list[tuple[npt.NDArray[np.int64], Reason]]
+
+
+def decode_leaves(
+    table: ElementTable, facts: TagFacts, paths: Paths, texts: Texts
+) -> tuple[list[tuple[npt.NDArray[np.int32], Leaves]], Repairs]:
+    """Decode every element that has a column; those that do not fit go to OtherElements.
+
+    Args:
+        table: The batch.
+        facts: Its tags' facts.
+        paths: Nodes and places; places change for what does not fit.
+        texts: Its texts.
+
+    Returns:
+        For each family and mode: the node of each element, ascending, and the elements; and rows repaired, by
+        reason.
+    """
+    leaf = np.flatnonzero((paths.place == Place.COLUMN) & ~table.walked)
+    leaf = leaf[np.argsort(_small(paths.node[leaf]), kind="stable")]
+    group = facts.family[leaf].astype(np.int16) * 2 + facts.repeated[leaf]
+    decoded: list[tuple[npt.NDArray[np.int32], Leaves]] = []
+    repairs: Repairs = []
+    for number in np.unique(group).tolist():
+        rows = leaf[group == number]
+        family, repeated = FAMILIES[number // 2], bool(number % 2)
+        flat = _DECODERS[family](table, facts, texts, rows, family, repeated)
+        decoded.append(_fitting(paths, rows, flat, repeated))
+        repairs += [(rows[at], reason) for reason, at in flat.repairs]
+    return decoded, repairs
+
+
+def _small(nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.int16] | npt.NDArray[np.int32]:
+    """Node numbers in 16 bits where they fit: numpy sorts those by radix."""
+    return nodes.astype(np.int16) if len(nodes) and nodes.max() < 1 << 15 else nodes
+
+
+def _fitting(
+    paths: Paths, rows: npt.NDArray[np.int64], flat: Flat, repeated: bool
+) -> tuple[npt.NDArray[np.int32], Leaves]:
+    """Keep the elements that fit their column; send the others to OtherElements."""
+    starts = np.cumsum(flat.counts) - flat.counts
+    reason = flat.reason
+    if not repeated:
+        reason = np.where(flat.counts > 1, REASON_NUMBER[Reason.TOO_MANY_VALUES], reason)
+        reason = np.where((flat.counts == 0) & (reason == 0), REASON_NUMBER[Reason.BAD_LENGTH], reason)
+    good = reason == 0
+    if not good.all():
+        for number in np.unique(reason[~good]).tolist():
+            paths.to_other(rows[reason == number], tuple(Reason)[number - 1])
+        rows, starts, counts = rows[good], starts[good], flat.counts[good]
+    else:
+        counts = flat.counts
+    return paths.node[rows], Leaves(rows, flat.values, starts, counts)
+
+
+def _text(
+    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+) -> Flat:
+    """Text: whole in a column of one value, backslashes included; split in an array."""
+    values = texts.take(rows)
+    if not repeated:
+        return _all_fit(values, np.ones(len(rows), np.int64))
+    both = facts.trim[rows] == Trim.BOTH
+    if both.all() or not both.any():
+        return _all_fit(*split(values, trim_both=bool(both.all())))
+    parts, counts = split(values, trim_both=False)
+    trimmed, _ = split(values, trim_both=True)
+    mask = np.repeat(both, counts)
+    return _all_fit(pc.if_else(pa.array(mask), trimmed, parts), counts)
+
+
+def _all_fit(values: pa.Array, counts: npt.NDArray[np.int64]) -> Flat:
+    return Flat(values, counts, np.zeros(len(counts), np.uint8))
+
+
+def _components(
+    texts: Texts, rows: npt.NDArray[np.int64], repeated: bool
+) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
+    """Components of text with a format; one value is not copied to be split unless some has a backslash."""
+    values = texts.take(rows)
+    if not repeated and not pc.any(pc.match_substring(values, "\\")).as_py():
+        return values, np.ones(len(rows), np.int64)
+    return split(values, trim_both=True)
+
+
+def _names(
+    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+) -> Flat:
+    return decode_names(*_components(texts, rows, repeated))
+
+
+def _dates(
+    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+) -> Flat:
+    return decode_dates(*_components(texts, rows, repeated))
+
+
+def _times(
+    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+) -> Flat:
+    return decode_times(*_components(texts, rows, repeated))
+
+
+def _date_times(
+    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+) -> Flat:
+    values, counts = _components(texts, rows, repeated)
+    zones = instance_zones(table, texts)[table.instance[rows]]
+    return decode_date_times(values, counts, np.repeat(zones, counts))
+
+
+def instance_zones(table: ElementTable, texts: Texts) -> npt.NDArray[np.int64]:
+    """Minutes east of UTC of each instance's own (0008,0201), 0 where it has none that can be read."""
+    zones = np.zeros(table.instances, np.int64)
+    rows = np.flatnonzero((table.tag == TIMEZONE_OFFSET_FROM_UTC) & (table.item == ROOT) & (texts.length > 0))
+    for row, text in zip(rows.tolist(), texts.take(rows).to_pylist(), strict=True):
+        zones[table.instance[row]] = parse_offset(text) or 0
+    return zones
+
+
+def _numbers(
+    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+) -> Flat:
+    return decode_numbers(table, texts, rows, family)
+
+
+_DECODERS: dict[Family, Callable[..., Flat]] = {
+    Family.TEXT: _text,
+    Family.PERSON_NAME: _names,
+    Family.DATE: _dates,
+    Family.TIME: _times,
+    Family.DATE_TIME: _date_times,
+    Family.INTEGER: _numbers,
+    Family.FLOAT: _numbers,
+    Family.NUMERIC: _numbers,
+    Family.ATTRIBUTE_TAG: _numbers,
+}
+

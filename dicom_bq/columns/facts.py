@@ -1,0 +1,115 @@
+"""What the rules say of each tag, looked up once a tag and spread over all elements as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+import vr_rules
+from dicom_bq import dictionary
+from dicom_bq.column import PRIVATE_KEY
+from dicom_bq.elements import VR_CODES
+from dicom_bq.mapping import NumericStrings
+from vr_rules import Family
+
+NOT_DATA, UNKNOWN = 254, 255
+FAMILIES: tuple[Family, ...] = tuple(Family)
+FAMILY_NUMBER: dict[Family, int] = {family: number for number, family in enumerate(FAMILIES)}
+SEQUENCE, OPAQUE = FAMILY_NUMBER[Family.SEQUENCE], FAMILY_NUMBER[Family.OPAQUE]
+TEXT = FAMILY_NUMBER[Family.TEXT]
+TYPED = {"DS": Family.FLOAT, "IS": Family.INTEGER}
+
+
+class Trim(IntEnum):
+    """Ends that padding is removed from."""
+
+    NONE = 0
+    TRAILING = 1
+    BOTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VRFacts:
+    """Arrays by VR number (``elements.VR_CODES``).
+
+    Attributes:
+        family: Number in ``FAMILIES``.
+        text: The value is text.
+        unit: Bytes of one value, 0 for text.
+        trim: A ``Trim``.
+        splits: A backslash separates values.
+    """
+
+    family: npt.NDArray[np.uint8]
+    text: npt.NDArray[np.bool_]
+    unit: npt.NDArray[np.int64]
+    trim: npt.NDArray[np.uint8]
+    splits: npt.NDArray[np.bool_]
+
+
+@cache
+def vr_facts() -> VRFacts:
+    """The rules of all VRs."""
+    rules = [vr_rules.load().vr[code or "UN"] for code in VR_CODES]
+    trims = {"both": Trim.BOTH, "trailing": Trim.TRAILING, "nul": Trim.TRAILING, "none": Trim.NONE}
+    family = np.array([FAMILY_NUMBER[rule.family] for rule in rules], np.uint8)
+    unit = np.array([rule.unit for rule in rules])
+    return VRFacts(
+        family=family,
+        text=(unit == 0) & (family != SEQUENCE) & (family != OPAQUE),
+        unit=unit,
+        trim=np.array([trims[rule.trim] for rule in rules], np.uint8),
+        splits=np.array([rule.splits for rule in rules]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TagFacts:
+    """Arrays by element row.
+
+    Attributes:
+        key: Column key: base tag, or ``PRIVATE_KEY`` + tag where no dictionary entry is.
+        family: Number in ``FAMILIES`` of what the column holds; ``NOT_DATA``, or ``UNKNOWN`` without an entry.
+        repeated: The column is an array.
+        repeater: The element is of a repeating group.
+        trim: A ``Trim``, for the components of a repeated text column.
+    """
+
+    key: npt.NDArray[np.int64]
+    family: npt.NDArray[np.uint8]
+    repeated: npt.NDArray[np.bool_]
+    repeater: npt.NDArray[np.bool_]
+    trim: npt.NDArray[np.uint8]
+
+
+@cache
+def _facts(tag: int, numeric_strings: NumericStrings) -> tuple[int, int, bool, bool, int]:
+    if vr_rules.load().not_data(tag):
+        return tag, NOT_DATA, False, False, 0
+    entry = dictionary.lookup(tag)
+    if entry is None:
+        return PRIVATE_KEY + tag, UNKNOWN, False, False, 0
+    rule = vr_rules.load().vr[entry.vr]
+    family = TYPED[entry.vr] if numeric_strings == "typed" and entry.vr in TYPED else rule.family
+    trim = Trim.BOTH if rule.trim == "both" else Trim.TRAILING
+    return entry.tag, FAMILY_NUMBER[family], entry.repeated, bool(entry.repeater_mask), trim
+
+
+def tag_facts(tags: npt.NDArray[np.uint32], numeric_strings: NumericStrings) -> TagFacts:
+    """Facts of every element.
+
+    Args:
+        tags: Shape (elements,).
+        numeric_strings: What DS and IS become.
+    """
+    codes = pa.array(tags).dictionary_encode()
+    distinct = [_facts(tag, numeric_strings) for tag in codes.dictionary.to_pylist()]
+    index = codes.indices.to_numpy()
+    columns = list(zip(*distinct, strict=True)) if distinct else [()] * 5
+    types = (np.int64, np.uint8, np.bool_, np.bool_, np.uint8)
+    return TagFacts(*(np.array(column, kind)[index] for column, kind in zip(columns, types, strict=True)))

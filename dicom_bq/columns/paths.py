@@ -1,0 +1,210 @@
+"""Elements to tag paths: which node of the column tree each element belongs to, level by level.
+
+A level is the data sets themselves, then the items of their sequences, then the items of those. Each step looks at
+all elements of one level of the whole batch at once, and no further down than a table can hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dicom_bq.column import OTHER_ELEMENTS_KEY, TagPath
+from dicom_bq.columns.facts import FAMILY_NUMBER, NOT_DATA, OPAQUE, SEQUENCE, UNKNOWN, TagFacts, vr_facts
+from dicom_bq.elements import ROOT, ElementTable
+from dicom_bq.problems import Place, Reason
+from vr_rules import Family
+
+MAX_LEVELS = 15
+"""RECORD levels of a BigQuery table (https://cloud.google.com/bigquery/docs/nested-repeated, Limitations)."""
+ROOT_NODE = 0
+NO_NODE = -1
+REASONS: tuple[Reason, ...] = tuple(Reason)
+REASON_NUMBER: dict[Reason, int] = {reason: number + 1 for number, reason in enumerate(REASONS)}
+"""Numbers in ``Paths.reason``; 0 is none."""
+RECORD_LEVELS = {Family.PERSON_NAME: 2}
+"""RECORD levels that a leaf's own column has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A column or the root: ``key`` in the container node ``parent``, ``level`` RECORDs deep."""
+
+    parent: int
+    key: int
+    level: int
+
+
+@dataclass(slots=True)
+class Paths:
+    """Where each element belongs. ``place`` and ``reason`` are settled further while values are decoded.
+
+    Attributes:
+        nodes: All nodes; 0 is the root.
+        children: Node by parent and key.
+        node: Node of each element's column, or of the container's OtherElements; ``NO_NODE`` for none; int32.
+        container_node: Node of the container that holds the element; int32.
+        place: A ``Place``; uint8.
+        reason: Number in ``REASON_NUMBER``; uint8.
+        level: Level of the container, 0 for the data set; int8; -1 for what is not reached.
+        item_node: Sequence node of each item; int32.
+    """
+
+    nodes: list[Node]
+    children: dict[tuple[int, int], int]
+    node: npt.NDArray[np.int32]
+    container_node: npt.NDArray[np.int32]
+    place: npt.NDArray[np.uint8]
+    reason: npt.NDArray[np.uint8]
+    level: npt.NDArray[np.int8]
+    item_node: npt.NDArray[np.int32]
+    deepest: int = 0
+    sequences: list[npt.NDArray[np.int64]] = field(default_factory=list)
+
+    def child(self, parent: int, key: int) -> int:
+        """The node of a key in a container, made if it is new."""
+        node = self.children.get((parent, key))
+        if node is None:
+            node = self.children[parent, key] = len(self.nodes)
+            self.nodes.append(Node(parent, key, self.nodes[parent].level + 1))
+        return node
+
+    def path(self, node: int) -> TagPath:
+        """Keys from the root to a node."""
+        keys: list[int] = []
+        while node != ROOT_NODE:
+            keys.append(self.nodes[node].key)
+            node = self.nodes[node].parent
+        return tuple(reversed(keys))
+
+    def set(self, rows: npt.NDArray[np.int64], place: Place, reason: Reason | None = None) -> None:
+        """Settle the place of elements."""
+        self.place[rows] = place
+        self.reason[rows] = REASON_NUMBER[reason] if reason else 0
+
+    def to_other(self, rows: npt.NDArray[np.int64], reason: Reason | None = None) -> None:
+        """Send elements to OtherElements of their level, or drop them where a table is not that deep."""
+        fits = self.level[rows] < MAX_LEVELS
+        self.set(rows[fits], Place.OTHER, reason)
+        self.set(rows[~fits], Place.DROPPED, reason or Reason.TOO_DEEP)
+        self.node[rows[fits]] = self.nodes_of(self.container_node[rows[fits]], np.array(OTHER_ELEMENTS_KEY))
+        self.node[rows[~fits]] = NO_NODE
+
+    def nodes_of(self, parents: npt.NDArray[np.int32], keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Nodes of many (parent, key) pairs at once."""
+        packed = pa.array((parents.astype(np.int64) << 36) | keys).dictionary_encode()
+        pairs = packed.dictionary.to_pylist()
+        known = np.array([self.child(pair >> 36, pair & (1 << 36) - 1) for pair in pairs], np.int32)
+        return known[packed.indices.to_numpy()] if len(known) else np.zeros(0, np.int32)
+
+
+def find_paths(
+    table: ElementTable, facts: TagFacts, empty: npt.NDArray[np.bool_], max_sequence_bytes: int | None
+) -> Paths:
+    """Give every element its node and its place, as far as that needs no value.
+
+    Args:
+        table: The batch.
+        facts: Its tags' facts.
+        empty: Elements without a value.
+        max_sequence_bytes: Larger sequences are dropped; None for no limit.
+    """
+    count, items = len(table), len(table.item_sequence)
+    paths = Paths(
+        nodes=[Node(NO_NODE, 0, 0)],
+        children={},
+        node=np.full(count, NO_NODE, np.int32),
+        container_node=np.full(count, NO_NODE, np.int32),
+        place=np.full(count, Place.INSIDE_DROPPED, np.uint8),
+        reason=np.zeros(count, np.uint8),
+        level=np.full(count, -1, np.int8),
+        item_node=np.full(items, NO_NODE, np.int32),
+    )
+    rows = np.flatnonzero(table.item == ROOT)
+    for level in range(MAX_LEVELS + 1):
+        if not len(rows):
+            break
+        paths.level[rows], paths.deepest = level, level
+        item = table.item[rows]
+        paths.container_node[rows] = paths.item_node[item] if level else ROOT_NODE
+        sequences = _place_level(table, facts, paths, rows, level, empty, max_sequence_bytes)
+        paths.sequences.append(sequences)
+        accepted = np.zeros(count, np.bool_)
+        accepted[sequences] = True
+        inside = accepted[table.item_sequence] if items else np.zeros(0, np.bool_)
+        paths.item_node[inside] = paths.node[table.item_sequence[inside]]
+        rows = np.flatnonzero((table.item != ROOT) & np.append(inside, False)[table.item])
+    return paths
+
+
+def _place_level(
+    table: ElementTable,
+    facts: TagFacts,
+    paths: Paths,
+    rows: npt.NDArray[np.int64],
+    level: int,
+    empty: npt.NDArray[np.bool_],
+    limit: int | None,
+) -> npt.NDArray[np.int64]:
+    """Place the elements of one level; return those that are sequences to descend into."""
+    family, vr, walked = facts.family[rows], table.vr[rows], table.walked[rows]
+    stored = vr_facts().family[vr]
+    known = family < NOT_DATA
+    opaque = (stored == OPAQUE) & ~walked
+    paths.set(rows, Place.COLUMN)
+    paths.set(rows[known & (family != SEQUENCE) & walked], Place.DROPPED, Reason.NOT_A_SEQUENCE)
+    paths.set(rows[known & opaque], Place.DROPPED, Reason.WRONG_VR)
+    paths.set(rows[(family == OPAQUE) | (~known & opaque)], Place.DROPPED, Reason.EXCLUDED_VR)
+    records = np.where(facts.repeater[rows], 1, 0) + np.where(family == FAMILY_NUMBER[Family.PERSON_NAME], 2, 0)
+    paths.set(rows[level + records > MAX_LEVELS], Place.DROPPED, Reason.TOO_DEEP)
+    paths.to_other(rows[(family == UNKNOWN) & ~opaque & ~walked])
+    unreadable = known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored]
+    paths.to_other(rows[unreadable], Reason.WRONG_VR)
+    sequence = walked & ((family == SEQUENCE) | (family == UNKNOWN))
+    if level >= MAX_LEVELS:
+        paths.set(rows[sequence], Place.DROPPED, Reason.TOO_DEEP)
+    elif limit is not None:
+        paths.set(rows[sequence & (table.length[rows] > limit)], Place.DROPPED, Reason.SEQUENCE_TOO_LARGE)
+    paths.set(rows[empty[rows] & ~walked], Place.EMPTY)
+    paths.set(rows[family == NOT_DATA], Place.NOT_DATA)
+    _supersede(table, paths, rows)
+    column = rows[paths.place[rows] == Place.COLUMN]
+    paths.node[column] = paths.nodes_of(paths.container_node[column], facts.key[column])
+    return rows[sequence & (paths.place[rows] == Place.COLUMN)]
+
+
+@cache
+def _readable() -> npt.NDArray[np.bool_]:
+    """Whether a column's family (first axis) can be filled from a value of a family (second axis)."""
+    text, number = {Family.TEXT, Family.DATE, Family.TIME, Family.DATE_TIME, Family.PERSON_NAME}, {Family.INTEGER}
+    sources: dict[Family, set[Family]] = {
+        **dict.fromkeys(text, text),
+        Family.INTEGER: number | {Family.NUMERIC} | text,
+        Family.NUMERIC: number | {Family.NUMERIC} | text,
+        Family.FLOAT: number | {Family.NUMERIC, Family.FLOAT} | text,
+        Family.ATTRIBUTE_TAG: {Family.ATTRIBUTE_TAG},
+        Family.SEQUENCE: {Family.SEQUENCE},
+    }
+    table = np.zeros((256, len(FAMILY_NUMBER)), np.bool_)
+    for target, readable in sources.items():
+        for source in readable:
+            table[FAMILY_NUMBER[target], FAMILY_NUMBER[source]] = True
+    return table
+
+
+def _supersede(table: ElementTable, paths: Paths, rows: npt.NDArray[np.int64]) -> None:
+    """Of elements with the same tag in the same data set only the last counts (PS3.5 7.1 allows one)."""
+    tag = table.tag[rows].astype(np.int64)
+    holder = np.where(table.item[rows] == ROOT, -1 - table.instance[rows], table.item[rows]).astype(np.int64)
+    if not np.any((holder[1:] == holder[:-1]) & (tag[1:] <= tag[:-1])):
+        return
+    order = np.lexsort((tag, holder))
+    same = (holder[order][1:] == holder[order][:-1]) & (tag[order][1:] == tag[order][:-1])
+    earlier = rows[order[:-1][same]]
+    earlier = earlier[paths.place[earlier] != Place.NOT_DATA]
+    paths.set(earlier, Place.SUPERSEDED, Reason.DUPLICATE)
+    paths.node[earlier] = NO_NODE

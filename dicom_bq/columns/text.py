@@ -1,0 +1,168 @@
+"""Text values of a whole batch: where they really begin and end, and many of them at once as an Arrow array.
+
+No value is copied to be trimmed, and none becomes a Python object: an Arrow string array is laid over the arena,
+with the bytes between two values as strings of their own that nobody takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dicom_bq.columns.facts import Trim, vr_facts
+from dicom_bq.elements import ElementTable
+
+SPACE, NUL = 0x20, 0x00
+ROUNDS = 32
+"""Padding bytes that are removed for all values at once; longer padding is removed value by value."""
+LARGEST_ARENA = (1 << 31) - 1
+"""Bytes that 32-bit string offsets reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """All text values of a batch, trimmed as PS3.5 6.2 says for their VR.
+
+    Attributes:
+        overlay: Strings over the arena; value ``n`` in order of position is string ``2 n``.
+        place: String number of each element row; int64, shape (elements,); meaningless for rows that are not text.
+        length: Bytes of each element's trimmed text, 0 where it is blank; int64.
+        repaired: Rows that had a NUL inside.
+    """
+
+    overlay: pa.Array
+    place: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int64]
+    repaired: npt.NDArray[np.int64]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> pa.StringArray:
+        """The text of some elements, in the order asked for."""
+        return pc.take(self.overlay, pa.array(self.place[rows])).cast(pa.string())
+
+
+def read_texts(table: ElementTable, rows: npt.NDArray[np.int64]) -> Texts:
+    """Find the trimmed text of elements.
+
+    Args:
+        table: The batch.
+        rows: Elements whose value is text.
+    """
+    start = table.offset[rows]
+    end = start + table.length[rows]
+    trim = vr_facts().trim[table.vr[rows]]
+    _trim_end(table.arena, start, end)
+    leading = np.flatnonzero(trim == Trim.BOTH)
+    begin = start[leading]
+    _trim_start(table.arena, begin, end[leading])
+    start[leading] = begin
+    arena, repaired = _remove_nuls(table, rows, start, end, trim)
+    place, length = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
+    order = np.argsort(start, kind="stable")
+    place[rows[order]] = np.arange(0, 2 * len(rows), 2)
+    length[rows] = end - start
+    return Texts(_overlay(arena, start[order], end[order]), place, length, repaired)
+
+
+def _overlay(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> pa.Array:
+    """Strings [start, end) at even numbers, what lies between them at odd ones."""
+    wide = len(arena) > LARGEST_ARENA
+    offsets = np.zeros(2 * len(start) + 1, np.int64 if wide else np.int32)
+    offsets[0:-1:2], offsets[1::2] = start, end
+    offsets[-1] = end[-1] if len(end) else 0
+    kind = pa.large_string() if wide else pa.string()
+    return pa.Array.from_buffers(kind, 2 * len(start), [None, pa.py_buffer(offsets), pa.py_buffer(arena)])
+
+
+def _is_padding(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return (values == SPACE) | (values == NUL)
+
+
+def _trim_end(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> None:
+    """Move ``end`` before trailing spaces and NULs, in place."""
+    live = np.flatnonzero(end > start)
+    for _ in range(ROUNDS):
+        live = live[_is_padding(arena[end[live] - 1])]
+        if not len(live):
+            return
+        end[live] -= 1
+        live = live[end[live] > start[live]]
+    for number in live.tolist():
+        end[number] = start[number] + len(arena[start[number] : end[number]].tobytes().rstrip(b" \0"))
+
+
+def _trim_start(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> None:
+    """Move ``start`` past leading spaces, in place."""
+    live = np.flatnonzero(end > start)
+    for _ in range(ROUNDS):
+        live = live[arena[start[live]] == SPACE]
+        if not len(live):
+            return
+        start[live] += 1
+        live = live[end[live] > start[live]]
+    for number in live.tolist():
+        start[number] = end[number] - len(arena[start[number] : end[number]].tobytes().lstrip(b" "))
+
+
+def _remove_nuls(
+    table: ElementTable,
+    rows: npt.NDArray[np.int64],
+    start: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    trim: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Put values with a NUL inside behind the arena without it; ``start`` and ``end`` change in place."""
+    holding = holds(table.arena, start, end, np.minimum) == NUL
+    if not holding.any():
+        return table.arena, np.zeros(0, np.int64)
+    tail = bytearray()
+    for number in np.flatnonzero(holding).tolist():
+        value = table.arena[start[number] : end[number]].tobytes().replace(b"\0", b"")
+        value = value.strip(b" ") if trim[number] == Trim.BOTH else value.rstrip(b" ")
+        start[number] = len(table.arena) + len(tail)
+        tail += value
+        end[number] = len(table.arena) + len(tail)
+    arena = np.concatenate([table.arena, np.frombuffer(bytes(tail), np.uint8)])
+    return arena, rows[holding]
+
+
+def holds(
+    arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], reduce: np.ufunc
+) -> npt.NDArray[np.uint8]:
+    """Reduce the bytes of each value to one, 255 for an empty value.
+
+    Args:
+        arena: All bytes.
+        start: First byte of each value, in any order.
+        end: Byte after each value.
+        reduce: Such as ``np.minimum``.
+    """
+    result = np.full(len(start), 255, np.uint8)
+    filled = np.flatnonzero(end > start)
+    filled = filled[np.argsort(start[filled], kind="stable")]
+    if len(filled):
+        edges = np.empty(2 * len(filled), np.int64)
+        edges[0::2], edges[1::2] = start[filled], end[filled]
+        if edges[-1] == len(arena):
+            edges = edges[:-1]
+        result[filled] = reduce.reduceat(arena, edges)[0::2]
+    return result
+
+
+def split(values: pa.StringArray, trim_both: bool) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
+    """Split texts at backslashes (PS3.5 6.4) and trim the components.
+
+    Args:
+        values: Whole values.
+        trim_both: Remove leading spaces of components, not trailing ones alone.
+
+    Returns:
+        All components, one value's after the other's; number of components of each value.
+    """
+    lists = pc.split_pattern(values, "\\")
+    counts = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+    trimmed = (pc.utf8_trim if trim_both else pc.utf8_rtrim)(lists.flatten(), characters=" ")
+    return trimmed, counts
