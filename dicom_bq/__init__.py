@@ -1,1 +1,89 @@
-"""dicom-bq."""
+"""DICOM metadata as typed, nested tables, with the schema of the Healthcare API's BigQuery export.
+
+Everything here is loaded when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dicom_bq.destinations.base import WriteDisposition as WriteDisposition
+    from dicom_bq.errors import DicomBqError as DicomBqError
+    from dicom_bq.job import UnreadableWarning as UnreadableWarning
+    from dicom_bq.job import export as export
+    from dicom_bq.job import infer_schema as infer_schema
+    from dicom_bq.job import scan as scan
+    from dicom_bq.job import to_arrow as to_arrow
+    from dicom_bq.reading import ReadOptions as ReadOptions
+    from dicom_bq.report import ExportReport as ExportReport
+    from dicom_bq.report import ReadReport as ReadReport
+    from dicom_bq.schema import Column as Column
+    from dicom_bq.schema import TableSchema as TableSchema
+    from dicom_bq.schema import schema_from_keywords as schema_from_keywords
+    from dicom_bq.stream import InstanceStream as InstanceStream
+
+_HOMES = {
+    "Column": "schema",
+    "DicomBqError": "errors",
+    "ExportReport": "report",
+    "InstanceStream": "stream",
+    "ReadOptions": "reading",
+    "ReadReport": "report",
+    "TableSchema": "schema",
+    "UnreadableWarning": "job",
+    "WriteDisposition": "destinations.base",
+    "export": "job",
+    "infer_schema": "job",
+    "scan": "job",
+    "schema_from_keywords": "schema",
+    "to_arrow": "job",
+}
+
+__all__ = [
+    "Column",
+    "DicomBqError",
+    "ExportReport",
+    "InstanceStream",
+    "ReadOptions",
+    "ReadReport",
+    "TableSchema",
+    "UnreadableWarning",
+    "WriteDisposition",
+    "export",
+    "infer_schema",
+    "scan",
+    "schema_from_keywords",
+    "to_arrow",
+]
+
+
+class _ScanPackage(ModuleType):
+    """The package ``dicom_bq.scan``, which Python puts where the function of that name is expected."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> InstanceStream:  # noqa: ANN401 (passed on)
+        from dicom_bq.job import scan
+
+        return scan(*arguments, **options)
+
+
+importlib.import_module(f"{__name__}.scan")
+sys.modules[f"{__name__}.scan"].__class__ = _ScanPackage
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        import importlib.metadata
+
+        return importlib.metadata.version("dicom-bq")
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted((*__all__, "__version__"))

@@ -82,7 +82,7 @@ class _Tree:
     source: str
 
     def covers(self, real: str) -> bool:
-        """Whether a real path is listed from here: a file, or a directory with all that is asked for in it."""
+        """Whether a real path is listed from here: a file, or a directory with what is asked for in it."""
         inside = real.removeprefix(self.real)
         if not real.startswith(self.real):
             return False

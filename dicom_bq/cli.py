@@ -1,0 +1,117 @@
+"""The command line: what is common to all commands. Each command is a module of ``dicom_bq.commands``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from dicom_bq.commands.export import export
+from dicom_bq.commands.inspect import inspect
+from dicom_bq.commands.rules import rules
+from dicom_bq.commands.schema import schema
+from dicom_bq.errors import (
+    DestinationError,
+    DicomBqError,
+    MissingDependencyError,
+    ScanError,
+    SchemaError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FAILED, USAGE, DESTINATION, BUG, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 130, 143
+"""Exit codes; the last three are sysexits.h's EX_SOFTWARE and the shell's 128 + signal."""
+
+EXIT_CODES: Mapping[type[DicomBqError], int] = {
+    DestinationError: DESTINATION,
+    MissingDependencyError: DESTINATION,
+    UsageError: USAGE,
+    SchemaError: USAGE,
+    ScanError: FAILED,
+}
+"""By class of error; the first that fits."""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 everything was exported, 1 some files failed (or schemas differ), 2 usage, "
+    "3 the destination refused.",
+)
+@click.version_option(package_name="dicom-bq", prog_name="dicom-bq")
+def dicom_bq() -> None:
+    """DICOM metadata as typed, nested tables in DuckDB or Parquet.
+
+    The columns are those that the Cloud Healthcare API's export to BigQuery makes. Data is written to stdout,
+    everything else to stderr.
+
+    \b
+    Examples:
+      dicom-bq export archive/ archive.duckdb
+      dicom-bq schema archive/ > schema.json
+      dicom-bq inspect archive/CT1.dcm
+      dicom-bq rules PatientName
+    """  # noqa: D301 (click reads the \b: keep these lines as they are)
+
+
+for _command in (export, inspect, rules, schema):
+    dicom_bq.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: Without the program's name; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _complain("interrupted; the destination is as it was", INTERRUPTED)
+    except DicomBqError as error:
+        return _complain(str(error), _exit_code(error))
+    except Exception as error:  # the last place where a bug can be told without a patient's data
+        return _complain(_without_values(error), BUG)
+    return result if isinstance(result, int) else 0
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """End as an exception would, so that everything half-written is taken away."""
+    click.echo("dicom-bq: terminated; the destination is as it was", err=True)
+    raise SystemExit(TERMINATED)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"dicom-bq: {message}", err=True)
+    return code
+
+
+def _exit_code(error: DicomBqError) -> int:
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
+
+
+def _without_values(error: Exception) -> str:
+    """Where a bug is, without the exception's own text, which may quote what it was working on."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return (
+        f"a bug: {type(error).__name__}. The destination is as it was. Please report it with these lines, "
+        f"which hold no patient data:\n{frames}"
+    ).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

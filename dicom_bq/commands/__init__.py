@@ -1,0 +1,1 @@
+"""The commands of ``dicom-bq``, a module each: parse, call the library, render."""

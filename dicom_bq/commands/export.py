@@ -1,0 +1,85 @@
+"""``dicom-bq export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dicom_bq.commands.options import (
+    new_file,
+    progress_line,
+    quiet_option,
+    read_options,
+    read_schema,
+    report_to,
+    sources_argument,
+)
+
+DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
+
+
+@click.command(short_help="Write DICOM files to a table, one row each.")
+@sources_argument(required=True)
+@click.argument("destination", metavar="OUT", type=click.UNPROCESSED)
+@click.option("--table", default="dicom", show_default=True, metavar="NAME", help="Table in a DuckDB file.")
+@click.option(
+    "--write-disposition",
+    type=click.Choice(DISPOSITIONS),
+    help="What happens to a table that exists: error if it has rows, add rows and columns, or replace it. "
+    "[default: write-empty]",
+)
+@click.option("--overwrite-table", is_flag=True, help="The same as --write-disposition write-truncate.")
+@click.option(
+    "--schema",
+    "schema_file",
+    metavar="FILE.json",
+    type=click.UNPROCESSED,
+    help="Make these columns and no others; what they lack is in the report.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE.json",
+    type=click.Path(dir_okay=False, writable=True),
+    callback=new_file,
+    help="Write everything that was met to a file, each failed file and why included.",
+)
+@read_options
+@quiet_option
+def export(
+    sources: tuple[str, ...],
+    destination: str,
+    *,
+    schema_file: str | None,
+    report_file: str | None,
+    quiet: bool,
+    **options: Any,  # noqa: ANN401 (passed on)
+) -> int:
+    """Write the metadata of DICOM files to a table, one row for each SOP instance. All or nothing.
+
+    SOURCE is a directory (with everything in it), a file, or a pattern with the wildcards of the Healthcare
+    API's import: * and ? within a name; ** across directories, at the end or before an extension. OUT is a
+    DuckDB file (x.duckdb), a Parquet file (x.parquet), or else a directory of Parquet files.
+
+    \b
+    Examples:
+      dicom-bq export archive/ archive.duckdb
+      dicom-bq export 'archive/**.dcm' archive.parquet --overwrite-table
+      dicom-bq export new/ archive.duckdb --write-disposition write-append --report report.json
+
+    Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination
+    refused, and is as it was. Files that are not DICOM, and DICOMDIRs, are skipped and counted.
+    """  # noqa: D301 (click reads the \b: keep these lines as they are)
+    from dicom_bq import job
+
+    progress = progress_line(quiet=quiet)
+    schema = read_schema(schema_file) if schema_file else None
+    try:
+        report = job.export(sources, destination, schema=schema, progress=progress, **options)
+    finally:
+        progress.clear()
+    if report_file:
+        Path(report_file).write_text(report.to_json() + "\n", encoding="utf-8")
+    return report_to(report, quiet=quiet)

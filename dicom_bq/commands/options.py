@@ -1,0 +1,99 @@
+"""Options that several commands have, and what they share besides."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dicom_bq.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from dicom_bq.report import ReadReport
+    from dicom_bq.schema import TableSchema
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+READ_OPTIONS = (
+    click.option(
+        "--numeric-strings",
+        type=click.Choice(["text", "typed"]),
+        default="text",
+        show_default=True,
+        help="DS and IS elements: STRING columns as the Healthcare API has them, or FLOAT and INTEGER.",
+    ),
+    click.option(
+        "--include-source-store", is_flag=True, help="Add the column SourceDicomStore: the path of each file."
+    ),
+    click.option(
+        "--max-sequence-bytes",
+        type=click.IntRange(min=1),
+        metavar="BYTES",
+        help="List larger sequences in DroppedTags; 1048576 does as the Healthcare API. Default: no limit.",
+    ),
+    click.option(
+        "--max-header-bytes",
+        type=click.IntRange(min=1),
+        metavar="BYTES",
+        default=256 << 20,
+        show_default=True,
+        help="A file with a larger header, or a larger data set once inflated, fails.",
+    ),
+)
+"""What ``dicom_bq.reading.ReadOptions`` has, under the same names."""
+
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; errors only.")
+
+
+def read_options(command: Command) -> Command:
+    """Add the options that decide how instances become rows."""
+    for option in reversed(READ_OPTIONS):
+        command = option(command)
+    return command
+
+
+def sources_argument(*, required: bool) -> Callable[[Command], Command]:
+    """Add SOURCE..., without any change to the names, which need not be UTF-8."""
+    return click.argument("sources", nargs=-1, required=required, metavar="SOURCE...", type=click.UNPROCESSED)
+
+
+def read_schema(path: str) -> TableSchema:
+    """Read a schema file; ``-`` is stdin.
+
+    Raises:
+        click.BadParameter: It cannot be read, or is none.
+    """
+    from dicom_bq.errors import SchemaError
+    from dicom_bq.schema import TableSchema
+
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return TableSchema.from_json(text)
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}") from error  # noqa: EM102 (click's own form)
+    except (SchemaError, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, SchemaError) else "is not UTF-8 text"
+        raise click.BadParameter(f"{path}: {reason}") from error  # noqa: EM102
+
+
+def new_file(_context: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
+    """Refuse, before any work is done, a file that could not be written after it."""
+    if path is not None and not os.access(Path(path).parent, os.W_OK):
+        raise click.BadParameter(f"{path}: the directory does not exist or cannot be written")  # noqa: EM102
+    return path
+
+
+def report_to(report: ReadReport, *, quiet: bool) -> int:
+    """Write the summary to stderr and return the exit code."""
+    if not quiet:
+        click.echo(report.summary(), err=True)
+    return 1 if report.failed else 0
+
+
+def progress_line(*, quiet: bool) -> ProgressLine:
+    """Progress on stderr."""
+    return ProgressLine(sys.stderr, quiet=quiet)

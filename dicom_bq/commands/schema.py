@@ -1,0 +1,165 @@
+"""``dicom-bq schema``, with ``merge`` and ``diff``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from dicom_bq.commands.options import (
+    progress_line,
+    quiet_option,
+    read_options,
+    read_schema,
+    report_to,
+    sources_argument,
+)
+
+if TYPE_CHECKING:
+    from dicom_bq.schema import TableSchema
+
+FORMATS: Mapping[str, Callable[[TableSchema, str], str]] = {
+    "json": lambda schema, table: schema.to_json(),
+    "arrow": lambda schema, table: schema.to_arrow().to_string(),
+    "duckdb": lambda schema, table: schema.to_duckdb(table),
+    "table": lambda schema, table: schema.to_text(),
+}
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="json",
+    show_default=True,
+    help="BigQuery schema file, Arrow, DuckDB's CREATE TABLE, or lines for people.",
+)
+table_option = click.option(
+    "--table", default="dicom", show_default=True, metavar="NAME", help="Table that --format duckdb creates."
+)
+
+
+class SchemaGroup(click.Group):
+    """A group that is also a command: what follows is a subcommand's name, or arguments for ``of``."""
+
+    default = "of"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of the default command where none is."""
+        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Usage of the default command."""
+        return self.commands[self.default].collect_usage_pieces(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Options of the default command, then the subcommands."""
+        click.Command.format_options(self.commands[self.default], ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group(cls=SchemaGroup, short_help="Print the schema that DICOM files or keywords have.")
+def schema() -> None:
+    """Print the BigQuery schema of the table that an export of SOURCE... would make.
+
+    Or, without any data, of the columns asked for by keyword or tag. `bq mk --schema` takes it.
+
+    \b
+    Examples:
+      dicom-bq schema archive/ > schema.json
+      dicom-bq schema archive/ --format table
+      dicom-bq schema --keyword PatientName --keyword ReferencedImageSequence.ReferencedSOPInstanceUID
+      dicom-bq schema merge a.json b.json > union.json
+      dicom-bq schema diff a.json b.json
+
+    A directory named merge or diff is written ./merge.
+    """  # noqa: D301 (click reads the \b: keep these lines as they are)
+
+
+@schema.command("of", hidden=True)
+@sources_argument(required=False)
+@click.option(
+    "--keyword", "keywords", multiple=True, metavar="KEYWORD", help="A column, as A.B.C or 00081140.00081155."
+)
+@click.option(
+    "--keywords-from",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="Keywords from a file, one a line.",
+)
+@format_option
+@table_option
+@read_options
+@quiet_option
+def schema_of(
+    sources: tuple[str, ...],
+    *,
+    keywords: tuple[str, ...],
+    keywords_from: TextIO | None,
+    form: str,
+    table: str,
+    quiet: bool,
+    **options: Any,  # noqa: ANN401 (passed on)
+) -> int:
+    """The schema of files or keywords."""
+    asked = [*keywords, *_lines(keywords_from)]
+    if bool(sources) == bool(asked):
+        message = "give files and directories, or keywords, one of the two"
+        raise click.UsageError(message)
+    if asked:
+        from dicom_bq.schema import schema_from_keywords
+
+        click.echo(FORMATS[form](schema_from_keywords(asked), table))
+        return 0
+    from dicom_bq.job import survey
+
+    progress = progress_line(quiet=quiet)
+    try:
+        report = survey(sources, progress=progress, **options)
+    finally:
+        progress.clear()
+    click.echo(FORMATS[form](report.schema, table))
+    return report_to(report, quiet=quiet)
+
+
+@schema.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE.json...", type=click.UNPROCESSED)
+@format_option
+@table_option
+def merge(files: tuple[str, ...], form: str, table: str) -> int:
+    """Print the union of schemas; a file - is stdin.
+
+    \b
+    Example:
+      dicom-bq schema merge a.json b.json > union.json
+
+    Exit codes: 0 done; 2 a file is no schema, or a column has two types, which the message names.
+    """  # noqa: D301 (click reads the \b: keep these lines as they are)
+    first, *others = [read_schema(file) for file in files]
+    click.echo(FORMATS[form](first.merge(*others), table))
+    return 0
+
+
+@schema.command()
+@click.argument("before", metavar="A.json", type=click.UNPROCESSED)
+@click.argument("after", metavar="B.json", type=click.UNPROCESSED)
+def diff(before: str, after: str) -> int:
+    """Print what changes from schema A to schema B, a line a column; a file - is stdin.
+
+    \b
+    Example:
+      dicom-bq schema diff a.json b.json
+
+    Exit codes: 0 nothing changes; 1 something does; 2 a file is no schema.
+    """  # noqa: D301 (click reads the \b: keep these lines as they are)
+    changes = read_schema(before).diff(read_schema(after))
+    for change in changes:
+        click.echo(str(change))
+    return 1 if changes else 0
+
+
+def _lines(file: TextIO | None) -> list[str]:
+    stripped = (line.strip() for line in file or ())
+    return [line for line in stripped if line and not line.startswith("#")]

@@ -1,0 +1,175 @@
+"""Jobs from start to end: what the library offers, and what the command line calls."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from dicom_bq.errors import UsageError
+from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
+from dicom_bq.report import ExportReport, ReadReport, failure_lines
+from dicom_bq.spill import Spill, assemble, union
+from dicom_bq.stream import InstanceStream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dicom_bq.destinations.base import WriteDisposition
+    from dicom_bq.schema import TableSchema
+
+
+class UnreadableWarning(UserWarning):
+    """Some files have no row; those functions warn so that return no report."""
+
+
+def infer_schema(instances: Instances, **options: Unpack[ReadOptions]) -> TableSchema:
+    """The columns that instances have a value for.
+
+    Args:
+        instances: Datasets, or paths of files and directories, or both in any order; or one of them.
+        options: See ``dicom_bq.ReadOptions``.
+
+    Raises:
+        UsageError: A path does not exist.
+
+    Warns:
+        UnreadableWarning: Files could not be read.
+
+    >>> from pydicom import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.StudyDate, dataset.ImageType = "20240131", ["ORIGINAL", "PRIMARY"]
+    >>> [f"{column.name} {column.kind}" for column in infer_schema([dataset]).columns]
+    ['ImageType STRING REPEATED', 'StudyDate DATE NULLABLE', 'DroppedTags RECORD REPEATED']
+    """
+    report = survey(instances, **options)
+    _warn(report)
+    return report.schema
+
+
+def survey(instances: Instances, *, progress: Progress = silent, **options: Unpack[ReadOptions]) -> ReadReport:
+    """Do as ``infer_schema``, and return what was met besides the schema."""
+    started = time.monotonic()
+    reading = Reading(options=options, progress=progress)
+    schema = union((built.schema for built in reading.instances(instances)), options)
+    return reading.report(schema, started)
+
+
+def to_arrow(instances: Instances, schema: TableSchema | None = None, **options: Unpack[ReadOptions]) -> pa.Table:
+    """Instances as a table, one row each, in the order given.
+
+    Args:
+        instances: As for ``infer_schema``.
+        schema: The table's columns; None for those that have a value.
+        options: See ``dicom_bq.ReadOptions``.
+
+    Raises:
+        UsageError: A path does not exist.
+
+    Warns:
+        UnreadableWarning: Files could not be read.
+
+    >>> from pydicom import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.PatientName = "Doe^Jane"
+    >>> to_arrow([dataset])["PatientName"][0].as_py()["Alphabetic"]["FamilyName"]
+    'Doe'
+    """
+    import pyarrow as pa
+
+    from dicom_bq.conform import conform
+
+    started = time.monotonic()
+    reading = Reading(schema, options)
+    built = list(reading.instances(instances))
+    schema = schema or union((one.schema for one in built), options)
+    _warn(reading.report(schema, started))
+    arrow = schema.to_arrow()
+    return pa.Table.from_batches([conform(one.batch, arrow) for one in built], arrow)
+
+
+def scan(
+    sources: Source | Sequence[Source], schema: TableSchema | None = None, **options: Unpack[ReadOptions]
+) -> InstanceStream:
+    """The instances in files as a stream that Arrow, DuckDB, pandas and Polars take.
+
+    Args:
+        sources: Directories, files and patterns; or one of them.
+        schema: Columns; None for those that have a value, and then all files are read before the first row.
+        options: See ``dicom_bq.ReadOptions``.
+
+    Raises:
+        UsageError: A source does not exist.
+    """
+    return InstanceStream(sources, schema, options)
+
+
+def export(
+    sources: Source | Sequence[Source],
+    destination: Source,
+    *,
+    table: str = "dicom",
+    write_disposition: WriteDisposition | str | None = None,
+    overwrite_table: bool = False,
+    schema: TableSchema | None = None,
+    progress: Progress = silent,
+    **options: Unpack[ReadOptions],
+) -> ExportReport:
+    """Write the instances in files to a table, one row each, in the order of their URIs. All or nothing.
+
+    Args:
+        sources: Directories, files and patterns; or one of them.
+        destination: ``x.duckdb``, ``x.parquet``, or a directory of Parquet files.
+        table: Name of the table in a DuckDB file.
+        write_disposition: ``WRITE_EMPTY`` (default): the table must be empty or absent; ``WRITE_APPEND``:
+            rows and columns are added; ``WRITE_TRUNCATE``: the table is replaced. ``write-append`` does too.
+        overwrite_table: The same as ``WRITE_TRUNCATE``.
+        schema: The columns to make; None for those that have a value in some instance.
+        progress: Called now and then with the number of files found and of those that failed.
+        options: See ``dicom_bq.ReadOptions``.
+
+    Returns:
+        What was done. Files that cannot be read are in it, and do not stop the job.
+
+    Raises:
+        UsageError: A source does not exist, or there is no file; or the arguments contradict each other.
+        DestinationError: The destination cannot be written; nothing has changed.
+    """
+    from dicom_bq.destinations.resolve import resolve
+
+    started = time.monotonic()
+    disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
+    target = resolve(destination, table=table)
+    reading = Reading(schema, options, progress=progress)
+    batches = reading.sources(sources, exclude=[os.fspath(destination)])
+    target.check(disposition, schema)
+    with Spill(_directory_of(destination)) as spill:
+        written, rows = assemble(batches, schema, spill, options)
+        count = target.write(written, rows, disposition)
+    report = reading.report(written, started)
+    return ExportReport.of(report, target.uri, disposition.value, count)
+
+
+def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool) -> WriteDisposition:
+    from dicom_bq.destinations.base import WriteDisposition
+
+    if asked is None:
+        return WriteDisposition.WRITE_TRUNCATE if overwrite_table else WriteDisposition.WRITE_EMPTY
+    if overwrite_table:
+        raise UsageError(reason="give a write disposition or overwrite the table, not both")
+    return WriteDisposition.parse(asked)
+
+
+def _directory_of(destination: Source) -> str | None:
+    """Where rows can wait: beside the output, which has to have room for them anyway."""
+    parent = Path(os.fspath(destination)).parent
+    return str(parent) if parent.is_dir() and os.access(parent, os.W_OK) else None
+
+
+def _warn(report: ReadReport) -> None:
+    if report.failures:
+        lines = "\n".join(failure_lines(report.failures))
+        warnings.warn(f"{report.failed} of {report.found} have no row\n{lines}", UnreadableWarning, stacklevel=3)

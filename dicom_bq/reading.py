@@ -1,0 +1,235 @@
+"""From files and datasets to record batches, a bounded number at a time, with a tally of what was met."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
+
+from dicom_bq.errors import UsageError
+from dicom_bq.problems import Problems
+from dicom_bq.report import ReadReport
+from dicom_bq.sources.files import expand, printable
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    import pydicom
+
+    from dicom_bq.columns.build import BuiltBatch
+    from dicom_bq.scan.part10 import Failure, Scanned, Skipped
+    from dicom_bq.schema import TableSchema
+
+BATCH_SIZE = 1000
+"""Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
+
+T = TypeVar("T")
+Source: TypeAlias = "str | os.PathLike[str]"
+Instance: TypeAlias = "pydicom.Dataset | Source"
+Instances: TypeAlias = "Instance | Iterable[Instance]"
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called now and then with the number of files read and of those that could not be."""
+
+
+def silent(found: int, failed: int) -> None:
+    """Progress that nobody watches."""
+
+
+class ReadOptions(TypedDict, total=False):
+    """Keyword arguments of every function that reads instances.
+
+    Attributes:
+        numeric_strings: "text" (default) keeps DS and IS as they are written; "typed" makes DS a FLOAT and IS
+            an INTEGER column.
+        include_source_store: Add the column SourceDicomStore, the URI of each instance. Default: False.
+        max_sequence_bytes: Sequences larger than this many bytes are listed in DroppedTags; the limit of the
+            Healthcare API is about 1048576. Default: no limit.
+        max_header_bytes: A file whose header, or inflated data set, is larger fails. Default: 256 MiB.
+    """
+
+    numeric_strings: Literal["text", "typed"]
+    include_source_store: bool
+    max_sequence_bytes: int | None
+    max_header_bytes: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been met so far. ``found == exported + len(failures) + len(skipped)`` between two batches.
+
+    Attributes:
+        found: Files, datasets, and what cannot be read as either.
+        exported: Those that are a row.
+        failures: Those that should be and are not.
+        skipped: Those that are no SOP instance.
+        problems: What was dropped, repaired or did not fit.
+    """
+
+    found: int = 0
+    exported: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
+
+    def add(self, found: int, scanned: Scanned, built: BuiltBatch | None) -> None:
+        """Count a batch."""
+        self.found += found
+        self.failures += scanned.failures
+        self.skipped += scanned.skipped
+        if built is not None:
+            self.exported += built.batch.num_rows
+            self.problems.merge(built.problems)
+
+    def unreadable(self, uri: str, reason: str) -> None:
+        """Count something that a source holds and that is no readable file."""
+        self._fail(uri, "unreadable", reason)
+
+    def broken(self, uri: str, error: Exception) -> None:
+        """Count a file that meets a bug. The exception's own text may quote the file, so it is not told."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        self._fail(uri, "internal", f"a bug in dicom-bq: {type(error).__name__} at {where}")
+
+    def _fail(self, uri: str, code: str, reason: str) -> None:
+        from dicom_bq.scan.part10 import Failure
+
+        self.found += 1
+        self.failures.append(Failure(uri, code, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One pass over instances.
+
+    Attributes:
+        schema: Columns to make; None makes those that have a value, batch by batch.
+        options: How.
+        tally: Is kept while reading.
+        progress: Is told about every batch.
+    """
+
+    schema: TableSchema | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
+    tally: Tally = field(default_factory=Tally)
+    progress: Progress = silent
+
+    def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Iterator[BuiltBatch]:
+        """Batches of the files that sources stand for, in the order of their URIs.
+
+        Raises:
+            UsageError: A source does not exist, or there is no file in any.
+        """
+        listed = expand(
+            [sources] if isinstance(sources, str | os.PathLike) else sources,
+            exclude=exclude,
+            unreadable=self.tally.unreadable,
+        )
+        return self._files(listed)
+
+    def instances(self, instances: Instances) -> Iterator[BuiltBatch]:
+        """Batches of datasets and of the files that paths among them stand for, in the order given."""
+        for is_path, group in itertools.groupby(_many(instances), _is_path):
+            yield from (self._paths if is_path else self._datasets)(group)
+
+    def report(self, schema: TableSchema, started: float) -> ReadReport:
+        """What was met, once the last batch has been taken.
+
+        Args:
+            schema: Columns that the rows have in the end.
+            started: When the pass began, by ``time.monotonic``.
+        """
+        tally = self.tally
+        return ReadReport(
+            found=tally.found,
+            exported=tally.exported,
+            failures=tuple(tally.failures),
+            skipped=tuple(tally.skipped),
+            problems=tally.problems,
+            schema=schema,
+            seconds=time.monotonic() - started,
+        )
+
+    def _paths(self, paths: Iterator[Any]) -> Iterator[BuiltBatch]:
+        return self.sources(tuple(paths))
+
+    def _files(self, uris: Iterator[str]) -> Iterator[BuiltBatch]:
+        from dicom_bq.scan.part10 import ScanOptions, scan_files
+
+        limit = self.options.get("max_header_bytes")
+        options = ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit)
+        yield from self._all(uris, lambda batch: scan_files(batch, options), str)
+        if not self.tally.found:
+            raise UsageError(reason="there are no files in the sources given")
+
+    def _datasets(self, datasets: Iterator[Any]) -> Iterator[BuiltBatch]:
+        return self._all(datasets, _scan_datasets, _file_name)
+
+    def _all(
+        self, given: Iterator[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]
+    ) -> Iterator[BuiltBatch]:
+        for batch in _batched(given, BATCH_SIZE):
+            yield from self._some(batch, scan, name)
+            self.progress(self.tally.found, len(self.tally.failures))
+
+    def _some(
+        self, batch: list[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]
+    ) -> Iterator[BuiltBatch]:
+        """Rows of some instances. A bug that one of them meets costs its row, not the job."""
+        try:
+            scanned = scan(batch)
+            built = self._build(scanned) if scanned.uris else None
+        except Exception as error:
+            if len(batch) == 1:
+                self.tally.broken(name(batch[0]), error)
+                return
+            half = len(batch) // 2
+            yield from self._some(batch[:half], scan, name)
+            yield from self._some(batch[half:], scan, name)
+            return
+        self.tally.add(len(batch), scanned, built)
+        if built is not None:
+            yield built
+
+    def _build(self, scanned: Scanned) -> BuiltBatch:
+        from dicom_bq.columns.build import BuildOptions, build
+
+        options = BuildOptions(
+            max_sequence_bytes=self.options.get("max_sequence_bytes"),
+            numeric_strings=self.options.get("numeric_strings", "text"),
+            include_source_store=self.options.get("include_source_store", False),
+        )
+        return build(scanned.table, self.schema, options, [printable(uri) for uri in scanned.uris])
+
+
+def _scan_datasets(datasets: list[Any]) -> Scanned:
+    from dicom_bq.scan.datasets import scan_datasets
+    from dicom_bq.scan.part10 import Scanned
+
+    return Scanned(scan_datasets(datasets), tuple(map(_file_name, datasets)), (), ())
+
+
+def _many(instances: Instances) -> Iterable[Instance]:
+    """Several instances, or one as several: a path is not its characters, nor a dataset its elements."""
+    one = _is_path(instances) or hasattr(instances, "to_json_dict")
+    return cast("Iterable[Instance]", (instances,) if one else instances)
+
+
+def _is_path(instance: object) -> bool:
+    return isinstance(instance, str | os.PathLike)
+
+
+def _file_name(dataset: Any) -> str:  # noqa: ANN401 (pydicom need not be imported to know)
+    """URI of a Dataset that was read from a file, else ""."""
+    name = getattr(dataset, "filename", None)
+    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch

@@ -1,0 +1,202 @@
+"""What an export did, for people and for programs. No report holds the value of a data element."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from dicom_bq.problems import REPAIRS, Problem, Problems, Reason
+from dicom_bq.sources.files import printable
+
+if TYPE_CHECKING:
+    from dicom_bq.scan.part10 import Failure, Skipped
+    from dicom_bq.schema import TableSchema
+
+LONGEST_LIST = 10
+"""Lines of each kind in a summary; how many more there are is said."""
+
+_DROPPED = frozenset((Reason.EXCLUDED_VR, Reason.TOO_DEEP, Reason.SEQUENCE_TOO_LARGE))
+_NOT_IN_SCHEMA = frozenset((Reason.NOT_IN_SCHEMA,))
+_MISFITS = frozenset(
+    (
+        Reason.NOT_A_SEQUENCE,
+        Reason.WRONG_VR,
+        Reason.NOT_PARSEABLE,
+        Reason.OUT_OF_RANGE,
+        Reason.TOO_MANY_VALUES,
+        Reason.BAD_LENGTH,
+    )
+)
+_REMARKS = frozenset(Reason) - _DROPPED - _NOT_IN_SCHEMA - _MISFITS - REPAIRS
+
+SECTIONS: tuple[tuple[str, frozenset[Reason]], ...] = (
+    ("Values that did not fit their column, kept in OtherElements", _MISFITS),
+    ("Elements that the schema given has no column for", _NOT_IN_SCHEMA),
+    ("Elements dropped, listed in DroppedTags", _DROPPED),
+    ("Values repaired", frozenset(REPAIRS)),
+    ("Other remarks", _REMARKS),
+)
+"""Titles of a summary, and the reasons that each is about; every reason is under one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadReport:
+    """What reading instances met. ``found == exported + failed + not_dicom + dicomdir``, always.
+
+    Attributes:
+        found: Files that the sources stand for, and what is there and cannot be read.
+        exported: Those that are a row.
+        failures: Those that should be and are not, and why.
+        skipped: Those that are not DICOM or a DICOMDIR, and why they are taken for that.
+        problems: What was dropped, repaired or did not fit, counted by path and reason.
+        schema: Columns of the rows.
+        seconds: Duration.
+    """
+
+    found: int
+    exported: int
+    failures: tuple[Failure, ...]
+    skipped: tuple[Skipped, ...]
+    problems: Problems
+    schema: TableSchema
+    seconds: float
+
+    @property
+    def failed(self) -> int:
+        """Files that should be a row and are not."""
+        return len(self.failures)
+
+    @property
+    def not_dicom(self) -> int:
+        """Files that are not DICOM."""
+        return sum(skipped.code == "not_dicom" for skipped in self.skipped)
+
+    @property
+    def dicomdir(self) -> int:
+        """Files that are a Media Storage Directory (PS3.10 8.6), which is no SOP instance."""
+        return len(self.skipped) - self.not_dicom
+
+    @property
+    def columns(self) -> int:
+        """Columns of the rows, without those inside records."""
+        return len(self.schema.columns)
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        return "\n".join(self.lines())
+
+    def to_json(self) -> str:
+        """Everything, for programs."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def lines(self) -> Iterator[str]:
+        """The lines of ``summary``."""
+        rate = f", {self.found / self.seconds:,.0f} files/s" if self.seconds else ""
+        yield (
+            f"{_number(self.found, 'file')} found: {self.exported:,} exported, {self.not_dicom:,} not DICOM, "
+            f"{self.dicomdir:,} DICOMDIR, {self.failed:,} failed; {self.seconds:.1f} s{rate}"
+        )
+        yield from failure_lines(self.failures)
+        yield from problem_lines(self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``to_json`` writes."""
+        return {
+            "found": self.found,
+            "exported": self.exported,
+            "failed": self.failed,
+            "not_dicom": self.not_dicom,
+            "dicomdir": self.dicomdir,
+            "seconds": round(self.seconds, 3),
+            "failures": [_outcome(failure) for failure in self.failures],
+            "skipped": [_outcome(skipped) for skipped in self.skipped],
+            "problems": self.problems.to_list(),
+            "dictionary": self.schema.edition,
+            "columns": self.columns,
+            "schema": self.schema.to_bigquery(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport(ReadReport):
+    """What one export did.
+
+    Attributes:
+        destination: Where the table is.
+        disposition: Write disposition, ``WRITE_EMPTY`` and so on.
+        rows: Rows written.
+    """
+
+    destination: str
+    disposition: str
+    rows: int
+
+    @classmethod
+    def of(cls, report: ReadReport, destination: str, disposition: str, rows: int) -> ExportReport:
+        """What reading met, and where its rows went."""
+        read = {each.name: getattr(report, each.name) for each in fields(report)}
+        return cls(**read, destination=destination, disposition=disposition, rows=rows)
+
+    def lines(self) -> Iterator[str]:
+        """The lines of ``summary``."""
+        columns = _number(self.columns, "column")
+        yield f"{self.destination}: {_number(self.rows, 'row')} written, {columns} ({self.disposition})"
+        yield from ReadReport.lines(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``to_json`` writes."""
+        return {
+            "destination": self.destination,
+            "write_disposition": self.disposition,
+            "rows": self.rows,
+            **ReadReport.to_dict(self),
+        }
+
+
+def failure_lines(failures: Iterable[Failure], longest: int = LONGEST_LIST) -> Iterator[str]:
+    """The first failures, one a line under a title; nothing when there are none."""
+    lines = [f"{printable(failure.uri)}: {failure.reason} ({failure.code})" for failure in failures]
+    yield from _section("Failed", lines, longest)
+
+
+def problem_lines(problems: Problems, longest: int = LONGEST_LIST) -> Iterator[str]:
+    """Problems by tag and reason, the most frequent first, under a title for each kind."""
+    for title, reasons in SECTIONS:
+        counts = _by_tag(problems, reasons)
+        width = len(f"{max(counts.values(), default=0):,}")
+        ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        lines = [f"{count:>{width},}  {label}" for label, count in ordered]
+        yield from _section(title, lines, longest)
+
+
+def _by_tag(problems: Problems, reasons: frozenset[Reason]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for problem, count in problems.counts.items():
+        if problem.reason in reasons:
+            counts[_label(problem)] += count
+    return counts
+
+
+def _label(problem: Problem) -> str:
+    keyword = problem.path.rpartition(".")[2]
+    return "  ".join(part for part in (problem.tag, keyword, problem.vr, problem.reason.value) if part)
+
+
+def _section(title: str, lines: list[str], longest: int) -> Iterator[str]:
+    if not lines:
+        return
+    yield f"{title}:"
+    yield from (f"  {line}" for line in lines[:longest])
+    if len(lines) > longest:
+        yield f"  and {len(lines) - longest:,} more, in the report (--report FILE.json)"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _outcome(outcome: Failure | Skipped) -> dict[str, str]:
+    return {"uri": printable(outcome.uri), "code": outcome.code, "reason": outcome.reason}

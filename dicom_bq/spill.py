@@ -1,0 +1,136 @@
+"""Record batches with different columns become rows of one schema; until it is known they wait on disk."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Self
+
+from dicom_bq.errors import DestinationError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dicom_bq.columns.build import BuiltBatch
+    from dicom_bq.reading import ReadOptions
+    from dicom_bq.schema import TableSchema
+
+
+class Spill:
+    """A temporary file of record batches.
+
+    The file has no name from its first moment on, so nothing is left behind however the process ends.
+
+    Args:
+        directory: Where there is room for the rows; None for the system's temporary directory (TMPDIR).
+
+    Raises:
+        DestinationError: The directory does not exist or cannot be written.
+    """
+
+    def __init__(self, directory: str | None = None) -> None:
+        self.directory = directory or tempfile.gettempdir()
+        try:
+            file = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 (closed with the Spill)
+        except OSError as error:
+            raise self._error(error) from error
+        self._descriptor = file.fileno()
+        self._extents: list[tuple[int, int]] = []
+        self._close = weakref.finalize(self, file.close)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write a batch, LZ4-compressed.
+
+        Raises:
+            DestinationError: The disk is full, or fails.
+        """
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_batch(batch)
+        data = memoryview(sink.getvalue())
+        offset = sum(self._extents[-1]) if self._extents else 0
+        self._extents.append((offset, len(data)))
+        try:
+            while data:
+                written = os.pwrite(self._descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        except OSError as error:
+            raise self._error(error) from error
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The batches as they were added, one in memory at a time."""
+        import pyarrow as pa
+
+        for offset, length in self._extents:
+            data = os.pread(self._descriptor, length, offset)
+            with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+                yield reader.read_next_batch()
+
+    def _error(self, error: OSError) -> DestinationError:
+        return DestinationError(
+            destination=self.directory,
+            reason=f"rows cannot be kept here for the time being: {error.strerror}",
+            advice="Make room, or set TMPDIR or the output to where there is",
+        )
+
+    def close(self) -> None:
+        """Give the disk space back; also happens when the object is no longer used."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def assemble(
+    batches: Iterable[BuiltBatch], schema: TableSchema | None, spill: Spill, options: ReadOptions
+) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
+    """Rows with one schema, from batches that each have their own.
+
+    Args:
+        batches: Are consumed at once when the schema is not known, else as the rows are asked for.
+        schema: The schema they were built with, None when each has the columns that it has values for.
+        spill: Holds the rows in the meantime.
+        options: Decide the columns that a table has without any values.
+
+    Returns:
+        The schema, and the rows in its form.
+    """
+    if schema is not None:
+        return schema, conformed((built.batch for built in batches), schema)
+    schemas = _spilled(batches, spill)
+    schema = union(schemas, options)
+    return schema, conformed(spill.batches(), schema)
+
+
+def union(schemas: Iterable[TableSchema], options: ReadOptions) -> TableSchema:
+    """The columns of all schemas, and those that every table has."""
+    from dicom_bq.schema import TableSchema
+
+    least = TableSchema.from_paths(
+        (),
+        include_source_store=options.get("include_source_store", False),
+        numeric_strings=options.get("numeric_strings", "text"),
+    )
+    return functools.reduce(TableSchema.merge, schemas, least)
+
+
+def _spilled(batches: Iterable[BuiltBatch], spill: Spill) -> Iterator[TableSchema]:
+    for built in batches:
+        spill.add(built.batch)
+        yield built.schema
+
+
+def conformed(batches: Iterable[pa.RecordBatch], schema: TableSchema) -> Iterator[pa.RecordBatch]:
+    """Batches in the form of a schema that has all their columns."""
+    from dicom_bq.conform import conform
+
+    arrow = schema.to_arrow()
+    return (conform(batch, arrow) for batch in batches)
