@@ -6,7 +6,7 @@ built from an ElementTable; neither side knows the other.
 Three promises hold for every table, so that nothing downstream has to ask where an element came from:
 
 * binary values are little endian, text is UTF-8 (``scan.normalise`` sees to both);
-* rows are in document order, instance after instance, and so are items;
+* rows are in document order, instance after instance; items are in the order of their sequences' rows;
 * what cannot be decided from an element's own bytes is decided: ``vr`` names the VR that its value is to be read
   by, whether or not the stream said so.
 """

@@ -40,9 +40,7 @@ def count_problems(
     return problems
 
 
-def _count(
-    problems: Problems, table: ElementTable, paths: Paths, rows: npt.NDArray[np.int64], reason: Reason
-) -> None:
+def _count(problems: Problems, table: ElementTable, paths: Paths, rows: npt.NDArray[np.int64], reason: Reason) -> None:
     """Count elements of one reason by container column, tag and VR."""
     if not len(rows):
         return
@@ -56,4 +54,6 @@ def _count(
 def path_text(paths: Paths, container: int, tag: int) -> str:
     """``A.B`` of an element in a container's column; only its own name where the container is not reached."""
     keys = paths.path(container) if container != NO_NODE else ()
-    return ".".join([*(element_name(key % PRIVATE_KEY) for key in keys if key != OTHER_ELEMENTS_KEY), element_name(tag)])
+    return ".".join(
+        [*(element_name(key % PRIVATE_KEY) for key in keys if key != OTHER_ELEMENTS_KEY), element_name(tag)]
+    )

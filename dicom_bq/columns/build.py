@@ -1,11 +1,11 @@
 """An ElementTable to a RecordBatch: the columns of one batch, and an account of every element.
 
-    facts      what the rules say of each tag
-    texts      where text begins and ends
-    paths      which column each element belongs to
-    decode     values, one VR family at a time; what does not fit goes to OtherElements
-    nesting    which row of which record each element is in
-    assemble   Arrow arrays, nested as the schema is
+facts      what the rules say of each tag
+texts      where text begins and ends
+paths      which column each element belongs to
+decode     values, one VR family at a time; what does not fit goes to OtherElements
+nesting    which row of which record each element is in
+assemble   Arrow arrays, nested as the schema is
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-
-from dicom_bq.columns.assemble import Assembly, Part
 from dicom_bq.columns.account import count_problems
-from dicom_bq.columns.decode import Leaves, Repairs, decode_leaves
+from dicom_bq.columns.assemble import Assembly, Part
+from dicom_bq.columns.decode import Leaves, decode_leaves
 from dicom_bq.columns.dropped import references
 from dicom_bq.columns.facts import tag_facts, vr_facts
 from dicom_bq.columns.nesting import Nesting, nest, settle_sequences
@@ -101,7 +100,14 @@ def build(
         )
     other = {node: raw_texts(table, texts, rows) for node, rows in other_rows.items()}
     assembly = Assembly(
-        table, paths, nesting, parts, other_rows, other, _dropped(table, paths), _sources(sources, table, options)
+        table,
+        paths,
+        nesting,
+        parts,
+        other_rows,
+        other,
+        _dropped(table, paths),
+        _sources(sources, table, options),
     )
     arrow = schema.to_arrow()
     arrays = assembly.columns(schema.columns, list(arrow), ROOT_NODE)
@@ -151,5 +157,3 @@ def _not_in_schema(paths: Paths, visited: set[int]) -> None:
     placed = (paths.place == Place.COLUMN) | (paths.place == Place.OTHER)
     missing = np.flatnonzero(placed & (paths.node != NO_NODE) & ~seen[paths.node])
     paths.set(missing, Place.NOT_IN_SCHEMA, Reason.NOT_IN_SCHEMA)
-
-

@@ -98,7 +98,12 @@ def _fitting(
 
 
 def _text(
-    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+    table: ElementTable,
+    facts: TagFacts,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    family: Family,
+    repeated: bool,
 ) -> Flat:
     """Text: whole in a column of one value, backslashes included; split in an array."""
     values = texts.take(rows)
@@ -128,25 +133,45 @@ def _components(
 
 
 def _names(
-    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+    table: ElementTable,
+    facts: TagFacts,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    family: Family,
+    repeated: bool,
 ) -> Flat:
     return decode_names(*_components(texts, rows, repeated))
 
 
 def _dates(
-    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+    table: ElementTable,
+    facts: TagFacts,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    family: Family,
+    repeated: bool,
 ) -> Flat:
     return decode_dates(*_components(texts, rows, repeated))
 
 
 def _times(
-    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+    table: ElementTable,
+    facts: TagFacts,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    family: Family,
+    repeated: bool,
 ) -> Flat:
     return decode_times(*_components(texts, rows, repeated))
 
 
 def _date_times(
-    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+    table: ElementTable,
+    facts: TagFacts,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    family: Family,
+    repeated: bool,
 ) -> Flat:
     values, counts = _components(texts, rows, repeated)
     zones = instance_zones(table, texts)[table.instance[rows]]
@@ -163,7 +188,12 @@ def instance_zones(table: ElementTable, texts: Texts) -> npt.NDArray[np.int64]:
 
 
 def _numbers(
-    table: ElementTable, facts: TagFacts, texts: Texts, rows: npt.NDArray[np.int64], family: Family, repeated: bool
+    table: ElementTable,
+    facts: TagFacts,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    family: Family,
+    repeated: bool,
 ) -> Flat:
     return decode_numbers(table, texts, rows, family)
 
@@ -179,4 +209,3 @@ _DECODERS: dict[Family, Callable[..., Flat]] = {
     Family.NUMERIC: _numbers,
     Family.ATTRIBUTE_TAG: _numbers,
 }
-

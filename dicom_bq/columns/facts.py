@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,7 @@ class TagFacts:
     trim: npt.NDArray[np.uint8]
 
 
-@cache
+@lru_cache(1 << 16)
 def _facts(tag: int, numeric_strings: NumericStrings) -> tuple[int, int, bool, bool, int]:
     if vr_rules.load().not_data(tag):
         return tag, NOT_DATA, False, False, 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -45,7 +47,10 @@ def decode_numbers(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64
 
 
 def _in_row_order(
-    parts: list[pa.Array], positions: list[npt.NDArray[np.int64]], counts: npt.NDArray[np.int64], kind: pa.DataType
+    parts: list[pa.Array],
+    positions: list[npt.NDArray[np.int64]],
+    counts: npt.NDArray[np.int64],
+    kind: pa.DataType,
 ) -> pa.Array:
     """Values of several VRs, each in row order, as one array in row order."""
     if len(parts) == 1:
@@ -64,7 +69,7 @@ def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 
 
-def raw_numbers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+def raw_numbers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """All numbers in binary elements of one VR, as they are stored; a rest shorter than a number is left out."""
     rule = vr_rules.load().vr[VR_CODES[int(table.vr[rows[0]])]]
     size = rule.unit
@@ -73,8 +78,10 @@ def raw_numbers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray
     gathered = table.arena[starts[:, None] + np.arange(size)]
     if rule.family is Family.ATTRIBUTE_TAG:
         pairs = gathered.view("<u2").astype(np.int64)
-        return (pairs[:, 0] << 16) | pairs[:, 1]
-    return gathered.view(str(rule.binary))[:, 0]
+        tags: npt.NDArray[Any] = (pairs[:, 0] << 16) | pairs[:, 1]
+        return tags
+    numbers: npt.NDArray[Any] = gathered.view(str(rule.binary))[:, 0]
+    return numbers
 
 
 def _decode_binary(
@@ -92,7 +99,11 @@ def _decode_binary(
         outside = numbers > np.uint64(INT64_MAX) if numbers.dtype == np.uint64 else np.zeros(len(numbers), np.bool_)
         values = pa.array(numbers.astype(np.int64))
     odd = table.length[rows] % unit != 0
-    return values, counts, reasons(len(rows), (Reason.BAD_LENGTH, odd), (Reason.OUT_OF_RANGE, per_element(outside, counts)))
+    return (
+        values,
+        counts,
+        reasons(len(rows), (Reason.BAD_LENGTH, odd), (Reason.OUT_OF_RANGE, per_element(outside, counts))),
+    )
 
 
 def unsigned_decimals(numbers: npt.NDArray[np.uint64]) -> pa.Array:
@@ -111,17 +122,27 @@ def _decode_text(
     good = pc.match_substring_regex(parts, pattern).to_numpy(zero_copy_only=False)
     values, outside = _parse(parts, good, target)
     bad = per_element(~good, counts)
-    return values, counts, reasons(len(rows), (Reason.NOT_PARSEABLE, bad), (Reason.OUT_OF_RANGE, per_element(outside, counts)))
+    return (
+        values,
+        counts,
+        reasons(len(rows), (Reason.NOT_PARSEABLE, bad), (Reason.OUT_OF_RANGE, per_element(outside, counts))),
+    )
 
 
-def _parse(parts: pa.StringArray, good: npt.NDArray[np.bool_], target: Family) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+def _parse(
+    parts: pa.StringArray, good: npt.NDArray[np.bool_], target: Family
+) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Numbers of the components that look like one; which of them the type cannot hold."""
     if target is Family.FLOAT:
         text = parts.to_numpy(zero_copy_only=False)
-        floats = np.array([float(part) if ok else 0.0 for part, ok in zip(text, good.tolist(), strict=True)], np.float64)
+        floats = np.array(
+            [float(part) if ok else 0.0 for part, ok in zip(text, good.tolist(), strict=True)], np.float64
+        )
         return pa.array(floats), np.isinf(floats)
     low, high = (0, (1 << 64) - 1) if target is Family.NUMERIC else (-INT64_MAX - 1, INT64_MAX)
-    numbers = [_integer(part, low, high) if ok else 0 for part, ok in zip(parts.to_pylist(), good.tolist(), strict=True)]
+    numbers = [
+        _integer(part, low, high) if ok else 0 for part, ok in zip(parts.to_pylist(), good.tolist(), strict=True)
+    ]
     outside = np.array([number is None for number in numbers], np.bool_)
     filled = [number or 0 for number in numbers]
     if target is Family.NUMERIC:

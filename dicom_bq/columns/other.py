@@ -86,7 +86,9 @@ def _number_texts(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64]
 
 def _hexadecimal(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64]) -> _Read:
     """Bytes that are no whole number of values, as upper-case hexadecimal digits."""
-    return pa.array([table.value(row).hex().upper() for row in rows.tolist()], pa.string()), np.ones(len(rows), np.int64)
+    return pa.array([table.value(row).hex().upper() for row in rows.tolist()], pa.string()), np.ones(
+        len(rows), np.int64
+    )
 
 
 def tag_texts(tags: npt.NDArray[np.uint32]) -> pa.StringArray:

@@ -174,13 +174,17 @@ def _place_level(
     _supersede(table, paths, rows)
     column = rows[paths.place[rows] == Place.COLUMN]
     paths.node[column] = paths.nodes_of(paths.container_node[column], facts.key[column])
-    return rows[sequence & (paths.place[rows] == Place.COLUMN)]
+    descend: npt.NDArray[np.int64] = rows[sequence & (paths.place[rows] == Place.COLUMN)]
+    return descend
 
 
 @cache
 def _readable() -> npt.NDArray[np.bool_]:
     """Whether a column's family (first axis) can be filled from a value of a family (second axis)."""
-    text, number = {Family.TEXT, Family.DATE, Family.TIME, Family.DATE_TIME, Family.PERSON_NAME}, {Family.INTEGER}
+    text, number = (
+        {Family.TEXT, Family.DATE, Family.TIME, Family.DATE_TIME, Family.PERSON_NAME},
+        {Family.INTEGER},
+    )
     sources: dict[Family, set[Family]] = {
         **dict.fromkeys(text, text),
         Family.INTEGER: number | {Family.NUMERIC} | text,

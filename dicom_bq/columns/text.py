@@ -78,7 +78,8 @@ def _overlay(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: np
 
 
 def _is_padding(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return (values == SPACE) | (values == NUL)
+    padding: npt.NDArray[np.bool_] = (values == SPACE) | (values == NUL)
+    return padding
 
 
 def _trim_end(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> None:

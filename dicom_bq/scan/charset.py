@@ -118,5 +118,3 @@ def _reason(raw: bytes, text: str, encodings: Sequence[str]) -> Reason | None:
         return Reason.UNDECODABLE
     outside = encodings[0] == DEFAULT_REPERTOIRE and ESCAPE not in raw
     return Reason.ASSUMED_LATIN_1 if outside else None
-
-

@@ -17,6 +17,7 @@ from dicom_bq.scan.scalar import PIXEL_DATA_TAGS, tables
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
     from pydicom.dataelem import RawDataElement
+    from pydicom.tag import BaseTag
 
     from dicom_bq.scan.part10 import Batch
 
@@ -26,7 +27,6 @@ NUMBER_FORMATS: Mapping[str, str] = {
 }  # fmt: skip
 AMBIGUOUS_FIRST = {"US or SS": "", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
 """A stored VR for what pydicom leaves undecided; "" asks for Pixel Representation later."""
-
 
 
 def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
@@ -57,7 +57,7 @@ def append_dataset(dataset: Dataset, batch: Batch) -> None:
 def _append(dataset: Dataset, batch: Batch) -> bool:
     """Append a Dataset and everything in it; False after an encapsulated Pixel Data, where reading a file stops."""
     rows = batch.rows
-    stack: list[tuple[Iterator[int], Dataset, int, Iterator[Dataset] | None, int]] = []
+    stack: list[tuple[Iterator[BaseTag], Dataset, int, Iterator[Dataset], int]] = []
     tags, current, item = iter(sorted(dataset.keys())), dataset, ROOT
     while True:
         tag = next(tags, None)
@@ -73,7 +73,7 @@ def _append(dataset: Dataset, batch: Batch) -> bool:
         if not stack:
             return True
         outer_tags, outer, outer_item, items, row = stack[-1]
-        following = next(items, None) if items is not None else None
+        following = next(items, None)
         if following is None:
             stack.pop()
             tags, current, item = outer_tags, outer, outer_item
@@ -88,7 +88,8 @@ def _append_element(element: Any, tag: int, item: int, batch: Batch) -> Iterator
     if _is_sequence(value):
         row = rows.append(item, tag, VR_NUMBER.get(element.VR or "", SQ), batch.size, 0)
         rows.walked.append(row)
-        return iter(value)
+        items: Iterator[Dataset] = iter(value)
+        return items
     if hasattr(element, "is_implicit_VR"):
         _append_raw(element, tag, item, batch)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,12 @@ from dicom_bq.scan.scalar import walk_items
 
 SQ, UN = VR_NUMBER["SQ"], VR_NUMBER["UN"]
 
+Array: TypeAlias = npt.NDArray[Any]
+
 COLUMNS = ("item", "tag", "stored_vr", "offset", "length")
 
 
-def expand(
-    table: ElementTable, forms: Mapping[int, Form], decoded: npt.NDArray[np.bool_]
-) -> tuple[ElementTable, npt.NDArray[np.bool_]] | None:
+def expand(table: ElementTable, forms: Mapping[int, Form], decoded: Array) -> tuple[ElementTable, Array] | None:
     """Open every sequence that is not walked yet.
 
     Args:
@@ -46,44 +47,63 @@ def expand(
     return _splice(table, opened, decoded) if opened else None
 
 
-def _splice(
-    table: ElementTable, opened: list[tuple[int, Rows]], decoded: npt.NDArray[np.bool_]
-) -> tuple[ElementTable, npt.NDArray[np.bool_]]:
-    """Insert each sequence's elements after its row, then renumber rows and items in document order."""
+def _splice(table: ElementTable, opened: list[tuple[int, Rows]], decoded: Array) -> tuple[ElementTable, Array]:
+    """Insert each sequence's elements after its row; renumber rows and items."""
     at = np.array([row for row, _ in opened])
     sizes = np.array([len(rows) - 1 for _, rows in opened])
     shift = np.append(0, np.cumsum(sizes))
     moved = np.arange(len(table)) + shift[np.searchsorted(at, np.arange(len(table)))]
-    bases = moved[at].tolist()
     inserted = np.setdiff1d(np.arange(len(table) + shift[-1]), moved, assume_unique=True)
 
-    new = _opened_columns(table, opened)
-    item_sequence = np.concatenate(
-        [moved[table.item_sequence], *(np.array(rows.item_sequence) + base for base, (_, rows) in zip(bases, opened, strict=True))]
-    ).astype(np.int32)
-    walked = [np.array(rows.walked, np.int64) + base for base, (_, rows) in zip(bases, opened, strict=True)]
-
-    def spliced(old: npt.NDArray[np.generic], fresh: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def spliced(old: Array, fresh: Array) -> Array:
         out = np.empty(len(old) + len(fresh), old.dtype)
         out[moved], out[inserted] = old, fresh
         return out
 
-    columns = {name: spliced(getattr(table, name), new[name]) for name in COLUMNS}
-    columns["walked"] = spliced(table.walked, np.zeros(len(inserted), np.bool_))
-    columns["walked"][np.concatenate(walked)] = True
-    columns["instance"] = spliced(table.instance, np.repeat(table.instance[at], sizes))
+    new, nothing = _opened_columns(table, opened), np.zeros(len(inserted), np.bool_)
+    bases = list(zip(moved[at].tolist(), (rows for _, rows in opened), strict=True))
+    walked = spliced(table.walked, nothing)
+    walked[np.concatenate([np.array(rows.walked, np.int64) + base for base, rows in bases])] = True
+    sequences = [moved[table.item_sequence], *(np.array(rows.item_sequence) + base for base, rows in bases)]
+    item, item_sequence = in_sequence_order(spliced(table.item, new["item"]), np.concatenate(sequences))
+    stored_vr = spliced(table.stored_vr, new["stored_vr"])
+    longer = replace(
+        table,
+        instance=spliced(table.instance, np.repeat(table.instance[at], sizes)),
+        item=item,
+        tag=spliced(table.tag, new["tag"]),
+        stored_vr=stored_vr,
+        vr=stored_vr.copy(),
+        offset=spliced(table.offset, new["offset"]),
+        length=spliced(table.length, new["length"]),
+        walked=walked,
+        item_sequence=item_sequence,
+        notes=tuple(replace(note, row=int(moved[note.row])) if note.row >= 0 else note for note in table.notes),
+    )
+    return longer, spliced(decoded, nothing)
+
+
+def in_sequence_order(item: Array, item_sequence: Array) -> tuple[Array, Array]:
+    """Sort items by the row of their sequence, as ElementTable promises.
+
+    Args:
+        item: Item of each element, ``ROOT`` for none.
+        item_sequence: Element row of each item's sequence, the items of one sequence in their order.
+
+    Returns:
+        Both, renumbered.
+    """
+    if np.all(item_sequence[1:] >= item_sequence[:-1]):
+        return item, item_sequence.astype(np.int32)
     order = np.argsort(item_sequence, kind="stable")
     rank = np.empty(len(order) + 1, np.int32)
-    rank[order], rank[-1] = np.arange(len(order)), ROOT  # rank[ROOT] is ROOT
-    columns["item"] = rank[columns["item"]]
-    notes = tuple(replace(note, row=int(moved[note.row])) if note.row >= 0 else note for note in table.notes)
-    longer = replace(table, **columns, vr=columns["stored_vr"].copy(), item_sequence=item_sequence[order], notes=notes)
-    return longer, spliced(decoded, np.zeros(len(inserted), np.bool_)).astype(np.bool_)
+    rank[order], rank[ROOT] = np.arange(len(order)), ROOT
+    return rank[item], item_sequence[order].astype(np.int32)
 
 
-def _opened_columns(table: ElementTable, opened: list[tuple[int, Rows]]) -> dict[str, npt.NDArray[np.generic]]:
+def _opened_columns(table: ElementTable, opened: list[tuple[int, Rows]]) -> dict[str, Array]:
     """The opened sequences' elements, one sequence after the other, items numbered on from the table's."""
-    columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Array]] = {name: [] for name in COLUMNS}
     items = len(table.item_sequence)
     for row, rows in opened:
         columns["item"].append(np.array(rows.item[1:], np.int32) + np.int32(items))

@@ -11,7 +11,7 @@ import numpy as np
 import vr_rules
 from dicom_bq.elements import VR_NUMBER, ElementTable
 from dicom_bq.scan.charset import to_utf8
-from dicom_bq.scan.expand import expand
+from dicom_bq.scan.expand import expand, in_sequence_order
 from dicom_bq.scan.rows import Rows
 from dicom_bq.scan.vr import resolve, resolve_us_or_ss
 
@@ -46,6 +46,7 @@ def normalise(rows: Rows, data: bytes) -> ElementTable:
 def _as_table(rows: Rows, data: bytes) -> ElementTable:
     """The walker's arrays as they are; ``vr`` is the stored one."""
     count = len(rows)
+    item, item_sequence = in_sequence_order(np.array(rows.item, np.int32), np.array(rows.item_sequence, np.int32))
     stored = np.array(rows.stored_vr, np.uint8)
     walked = np.zeros(count, np.bool_)
     walked[np.array(rows.walked, np.int64)] = True
@@ -53,14 +54,14 @@ def _as_table(rows: Rows, data: bytes) -> ElementTable:
         arena=np.frombuffer(data, np.uint8),
         instances=len(rows.counts),
         instance=np.repeat(np.arange(len(rows.counts), dtype=np.int32), rows.counts),
-        item=np.array(rows.item, np.int32),
+        item=item,
         tag=np.array(rows.tag, np.uint32),
         stored_vr=stored,
         vr=stored.copy(),
         offset=np.array(rows.offset, np.int64),
         length=np.array(rows.length, np.int64),
         walked=walked,
-        item_sequence=np.array(rows.item_sequence, np.int32),
+        item_sequence=item_sequence,
         notes=tuple(rows.notes),
     )
 

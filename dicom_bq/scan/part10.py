@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dicom_bq.elements import ROOT, Note
 from dicom_bq.errors import HeaderTooLargeError, NotDicomError, ScanError, TruncatedError
@@ -226,7 +226,7 @@ def _plausible(head: bytes, form: Form) -> bool:
     """The first bytes are two elements that the dictionary knows, in order, with a VR where one belongs."""
     from dicom_bq import dictionary
 
-    order = "big" if form.big_endian else "little"
+    order: Literal["big", "little"] = "big" if form.big_endian else "little"
     position, previous = 0, 0
     for _ in range(2):
         if position + 12 > len(head):

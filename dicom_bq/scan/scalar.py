@@ -174,7 +174,12 @@ class Walker:
         end, item, base, header = frame.end, frame.item, self.base, frame.codec.header.unpack_from
         last, implicit, length32 = end - 8, frame.codec.form.implicit, frame.codec.length.unpack_from
         add_item, add_tag, add_vr = rows.item.append, rows.tag.append, rows.stored_vr.append
-        add_offset, add_length, codes, sequences = rows.offset.append, rows.length.append, known.codes, known.sequences
+        add_offset, add_length, codes, sequences = (
+            rows.offset.append,
+            rows.length.append,
+            known.codes,
+            known.sequences,
+        )
         if item == SEQUENCE_LEVEL:
             return position
         while position <= last:
@@ -316,7 +321,7 @@ class Walker:
         known = tables()
         if not (vr in known.opaque or (not vr and tag in known.opaque_tags)):
             raise ScanError(reason="undefined length where the VR allows none", offset=value)
-        position, codec = value, self.frame.codec
+        position, codec, length = value, self.frame.codec, 0
         while True:
             self._require(position, 8)
             group, element = codec.header.unpack_from(self.data, position)[:2]

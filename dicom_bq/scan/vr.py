@@ -60,10 +60,12 @@ def _standard(tags: npt.NDArray[np.uint32], stored: npt.NDArray[np.uint8]) -> np
 
 
 def _dictionary_number(tag: int) -> int:
-    entry = dictionary.lookup(tag)
-    if entry is None:
-        return 0
-    return AMBIGUOUS.get(entry.vr) or VR_NUMBER[entry.vr]
+    """VR of a standard tag, 0 for none; some retired tags have a VR and no keyword."""
+    vr = dictionary.vr_table().get(tag)
+    if vr is None:
+        entry = dictionary.lookup(tag)
+        vr = entry.vr if entry else ""
+    return AMBIGUOUS.get(vr) or VR_NUMBER[vr]
 
 
 def containers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -78,7 +80,9 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
     vr = np.full(len(rows), UN, np.uint8)
     element = tag & 0xFFFF
     vr[(element >= 0x10) & (element <= 0xFF)] = LO
-    creators = np.flatnonzero(((table.tag >> 16) & 1 == 1) & (table.tag & 0xFFFF >= 0x10) & (table.tag & 0xFFFF <= 0xFF))
+    creators = np.flatnonzero(
+        ((table.tag >> 16) & 1 == 1) & (table.tag & 0xFFFF >= 0x10) & (table.tag & 0xFFFF <= 0xFF)
+    )
     data = np.flatnonzero(element >= 0x1000)
     if not len(creators) or not len(data):
         return vr
@@ -103,7 +107,6 @@ def _creator_names(table: ElementTable, creators: npt.NDArray[np.int64]) -> tupl
     return [name.decode("latin-1").strip(" \0") for name in numbers], np.array(number_of, np.int64)
 
 
-@cache
 def _private_number(creator: str, tag: int) -> int:
     vr = dictionary.private_vr(creator, tag)
     return AMBIGUOUS.get(vr) or VR_NUMBER[vr] if vr else UN
