@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart, corpus, machine, report, startup
+from benchmarks import chart, corpus, machine, memory, report, stages, startup
 from benchmarks.harness import Settings, run_suite
 from benchmarks.plan import QUICK, REFERENCE, SUITES, Suite
 
@@ -29,7 +29,13 @@ EPILOG = """examples:
 Peers are optional: pip install fastdicom dicomsdl python-gdcm; apt-get install dcmtk.
 """
 Results = dict[str, list[dict[str, Any]]]
-TITLES = {name: suite.title for name, suite in SUITES.items()} | {"startup": "Start-up"}
+# Suites that are no contest: what each is called, and what measures it.
+OTHERS = {
+    "stages": ("Where the time goes", stages.measure),
+    "memory": ("Memory", memory.measure),
+    "startup": ("Start-up", startup.measure),
+}
+TITLES = {name: suite.title for name, suite in SUITES.items()} | {name: one[0] for name, one in OTHERS.items()}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,20 +47,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("suites", nargs="*", metavar="SUITE", help=f"any of {', '.join(TITLES)}; default all")
+    made.add_argument("--files", type=int, metavar="N", help="files of every set, instead of each set's own number")
     made.add_argument("--quick", action="store_true", help="400 files and fewer suites, under a minute")
     made.add_argument(
         "--out", type=Path, metavar="DIR", help="write results.jsonl, results.md and files_per_second.svg"
     )
-    made.add_argument(
-        "--cache", type=Path, default=corpus.default_cache(), help="corpus directory (%(default)s)"
-    )
+    made.add_argument("--cache", type=Path, default=corpus.default_cache(), help="corpus directory (%(default)s)")
     made.add_argument("--seed", type=int, default=corpus.SEED, help="of the corpus (%(default)s)")
-    made.add_argument(
-        "--patience", type=float, metavar="S", help="seconds to wait for a quiet machine before each run"
-    )
-    made.add_argument(
-        "--at-least", type=float, metavar="N", help="fail unless to Parquet is N times as fast as naive"
-    )
+    made.add_argument("--patience", type=float, metavar="S", help="seconds to wait for a quiet machine before each run")
+    made.add_argument("--at-least", type=float, metavar="N", help="fail unless to Parquet is N times as fast as naive")
     return made
 
 
@@ -63,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     options = command.parse_args(arguments)
     suites = QUICK if options.quick else SUITES
-    chosen = options.suites or [*suites, "startup"]
-    if unknown := set(chosen) - {*suites, "startup"}:
-        command.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join([*suites, 'startup'])}")
+    chosen = options.suites or [*suites, *OTHERS]
+    if unknown := set(chosen) - {*suites, *OTHERS}:
+        command.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join([*suites, *OTHERS])}")
     patience = options.patience if options.patience is not None else (1.0 if options.quick else 60.0)
-    settings = Settings(options.quick, options.cache, options.seed, patience=patience)
+    settings = Settings(options.quick, options.files, options.cache, options.seed, patience=patience)
     facts, results = machine.facts(), _measure(chosen, suites, settings)
     text = report.markdown(facts, results, TITLES)
     print(text)
@@ -85,8 +86,8 @@ def _measure(chosen: Sequence[str], suites: Mapping[str, Suite], settings: Setti
     for name in chosen:
         started = time.perf_counter()
         _say(f"{name}: {TITLES[name]}")
-        if name == "startup":
-            results[name] = startup.measure(3 if settings.quick else 10)
+        if name in OTHERS:
+            results[name] = OTHERS[name][1](settings)
         else:
             results[name] = run_suite(suites[name], settings, _say)
         _say(f"  {time.perf_counter() - started:.0f} s")

@@ -22,9 +22,7 @@ def draw(results: Sequence[dict[str, Any]], title: str, note: str) -> str:
     Raises:
         ValueError: no result to draw.
     """
-    rows = sorted(
-        (result for result in results if not result["missing"]), key=lambda one: -one["files_per_second"]
-    )
+    rows = sorted((result for result in results if not result["missing"]), key=lambda one: -one["files_per_second"])
     if not rows:
         message = "nothing was measured"
         raise ValueError(message)
@@ -63,9 +61,7 @@ def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start")
 
 def _stroke(start: tuple[float, float], end: tuple[float, float], color: str, width: int = 1) -> str:
     ends = f'x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"'
-    return (
-        f'<line {ends} stroke="{color}" stroke-width="{width}" stroke-opacity="{0.35 if width > 2 else 1}"/>'
-    )
+    return f'<line {ends} stroke="{color}" stroke-width="{width}" stroke-opacity="{0.35 if width > 2 else 1}"/>'
 
 
 def _grid(axis: Axis, height: int) -> list[str]:
@@ -82,11 +78,9 @@ def _entry(row: dict[str, Any], axis: Axis, y: float) -> list[str]:
     contender, value = row["contender"], row["files_per_second"]
     ours = "ours" if contender.startswith("product_") else ""
     color = OURS if ours else FLOOR if contender.startswith("floor_") else OTHERS
-    x, low, high = (
-        axis.x(one) for one in (value, row["files"] / row["slowest"], row["files"] / row["fastest"])
-    )
+    x, low, high = (axis.x(one) for one in (value, row["files"] / row["slowest"], row["files"] / row["fastest"]))
     return [
-        _text(LEFT - 12, y + 4, row["title"].replace("`", ""), ours, "end"),
+        _text(LEFT - 12, y + 4, row["title"].replace("`", "").replace("*", ""), ours, "end"),
         _stroke((LEFT, y), (x, y), color, 2),
         _stroke((low, y), (high, y), color, 7),
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{color}"/>',

@@ -30,6 +30,7 @@ class Settings:
 
     Attributes:
         quick: Small sets of files, and the oracle on a sample of them.
+        files: How many files of every set; None for the set's own number.
         cache: Where corpora are kept.
         seed: Of the corpora.
         foreign: Cores that other processes may use during a run that counts.
@@ -38,6 +39,7 @@ class Settings:
     """
 
     quick: bool = False
+    files: int | None = None
     cache: Path = field(default_factory=corpus.default_cache)
     seed: int = corpus.SEED
     foreign: float = 0.05
@@ -46,13 +48,11 @@ class Settings:
 
     def obtain(self, name: str) -> Corpus:
         """The corpus of a set, of this size and seed."""
-        return corpus.obtain(name, SETS[name].files[self.quick], self.cache, self.seed)
+        return corpus.obtain(name, self.files or SETS[name].files[self.quick], self.cache, self.seed)
 
     def expected(self, files: Corpus) -> Mapping[str, str]:
         """The oracle's digests: of one file in ten when quick, of every file otherwise."""
-        return reference.digests(
-            files, len(files.paths) // 10 if self.quick else len(files.paths), self.cache
-        )
+        return reference.digests(files, len(files.paths) // 10 if self.quick else len(files.paths), self.cache)
 
 
 class EndedError(Exception):
@@ -157,9 +157,7 @@ def run_suite(suite: Suite, settings: Settings, say: Say) -> list[Result]:
         return [contestant.result for contestant in contestants]
 
 
-def _each(
-    contestants: Sequence[Contestant], step: Callable[[Contestant, Settings], None], settings: Settings
-) -> None:
+def _each(contestants: Sequence[Contestant], step: Callable[[Contestant, Settings], None], settings: Settings) -> None:
     """One step of all that are present; one that ends on the way is out, and the others go on."""
     for contestant in contestants:
         if contestant.present:

@@ -62,8 +62,7 @@ class FileRow:
     def _add(self, element: DataElement, column: Column, prefix: str, made: Row, others: list[Row]) -> None:
         if column.vr == "SQ":
             items = [
-                self.record(item, f"{prefix}{column.name}[{number}].")
-                for number, item in enumerate(element.value)
+                self.record(item, f"{prefix}{column.name}[{number}].") for number, item in enumerate(element.value)
             ]
             if any(items):
                 made[column.name] = items
@@ -74,9 +73,7 @@ class FileRow:
         except (AttributeError, TypeError, ValueError):
             private = True
         if private:
-            others.append(
-                {"Tag": f"Tag_{element.tag:08X}", "Data": [_text(one, element.VR) for one in _list(element)]}
-            )
+            others.append({"Tag": f"Tag_{element.tag:08X}", "Data": [_text(one, element.VR) for one in _list(element)]})
         elif column.repeater:
             made.setdefault(column.name, []).append({"Id": f"{element.tag.group:04X}", "Value": value})
         elif value not in (None, "", []):
@@ -190,19 +187,13 @@ def _text(value: Decoded, vr: str) -> str:
         return f"{int(value):08X}"
     if vr == "FL":
         value = _shortest(value)
-    return (repr(float(value)) if vr in FLOATS else str(value).strip(" \0")).removesuffix(
-        ".0" if vr in FLOATS else ""
-    )
+    return (repr(float(value)) if vr in FLOATS else str(value).strip(" \0")).removesuffix(".0" if vr in FLOATS else "")
 
 
 def _shortest(value: float) -> float:
     """The number of fewest digits that is the same in 32 bits."""
     single = struct.pack("<f", value)
     return next(
-        (
-            short
-            for digits in range(1, 9)
-            if struct.pack("<f", short := float(f"{value:.{digits}g}")) == single
-        ),
+        (short for digits in range(1, 9) if struct.pack("<f", short := float(f"{value:.{digits}g}")) == single),
         value,
     )

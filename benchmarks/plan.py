@@ -49,9 +49,7 @@ def _every_set(contender: str, **more: object) -> tuple[Measurement, ...]:
     return tuple(Measurement(name, contender, **more) for name in SETS if name != "typical")  # type: ignore[arg-type]
 
 
-def _options(
-    contender: str, name: str, values: tuple[object, ...], **more: object
-) -> tuple[Measurement, ...]:
+def _options(contender: str, name: str, values: tuple[object, ...], **more: object) -> tuple[Measurement, ...]:
     base = Measurement("typical", contender)
     return tuple(replace(base, options={**more, name: value}) for value in values)
 

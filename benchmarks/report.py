@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.plan import REFERENCE
@@ -10,13 +10,11 @@ from benchmarks.plan import REFERENCE
 Result = Mapping[str, Any]
 
 
-def markdown(
-    machine: Mapping[str, Any], suites: Mapping[str, Sequence[Result]], titles: Mapping[str, str]
-) -> str:
+def markdown(machine: Mapping[str, Any], suites: Mapping[str, Sequence[Result]], titles: Mapping[str, str]) -> str:
     """The whole report."""
     parts = [_machine(machine)]
     for name, results in suites.items():
-        table = _startup(results) if name == "startup" else _table(results)
+        table = TABLES.get(name, _table)(results)
         parts.append(f"### {titles[name]}\n\n{table}")
     return "\n\n".join(parts) + "\n"
 
@@ -83,7 +81,39 @@ def _checked(result: Result) -> str:
 def _startup(results: Sequence[Result]) -> str:
     lines = ["| command | ms | fastest - slowest |", "|---|--:|--:|"]
     for result in results:
-        wrong = f" **WRONG**: {result['problems'][0]}" if result["problems"] else ""
         spread = f"{result['fastest'] * 1e3:.0f} - {result['slowest'] * 1e3:.0f}"
-        lines.append(f"| {result['command']}{wrong} | {result['seconds'] * 1e3:.0f} | {spread} |")
+        lines.append(f"| {result['command']}{_wrong(result)} | {result['seconds'] * 1e3:.0f} | {spread} |")
     return "\n".join(lines)
+
+
+def _stages(results: Sequence[Result]) -> str:
+    """One column a set of files; microseconds a file."""
+    sets = list(dict.fromkeys(result["set"] for result in results))
+    found = {(result["stage"], result["set"]): result["us_per_file"] for result in results}
+    stages = list(dict.fromkeys(result["stage"] for result in results))
+    lines = [f"| stage, us/file | {' | '.join(sets)} |", f"|---{'|--:' * len(sets)}|"]
+    lines += [f"| {stage} | {' | '.join(f'{found[stage, name]:,.1f}' for name in sets)} |" for stage in stages]
+    total = [f"**{sum(found[stage, name] for stage in stages):,.1f}**" for name in sets]
+    return "\n".join([*lines, f"| all | {' | '.join(total)} |"])
+
+
+def _memory(results: Sequence[Result]) -> str:
+    lines = ["| what | files | peak MiB | of it imports | files/s |", "|---|--:|--:|--:|--:|"]
+    for result in results:
+        cells = ("-", "-", "-")
+        if "peak_kib" in result:
+            peak, imports = (f"{result[key] / 1024:,.0f}" for key in ("peak_kib", "imports_kib"))
+            cells = (peak, imports, f"{result['files'] / result['seconds']:,.0f}")
+        lines.append(f"| {result['title']}{_wrong(result)} | {result['files']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _wrong(result: Result) -> str:
+    return "".join(f" **WRONG**: {problem}" for problem in result["problems"])
+
+
+TABLES: Mapping[str, Callable[[Sequence[Result]], str]] = {
+    "startup": _startup,
+    "stages": _stages,
+    "memory": _memory,
+}

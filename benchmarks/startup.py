@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, Settings
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "`python -c pass`": ("-c", "pass"),
@@ -21,10 +21,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def measure(repeats: int = 10) -> list[dict[str, Any]]:
-    """Median of `repeats` starts of each command, taking turns, after one that is not counted."""
+def measure(settings: Settings) -> list[dict[str, Any]]:
+    """Median of ten starts of each command, taking turns, after one that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     problems: dict[str, str] = {}
+    repeats = 3 if settings.quick else 10
     for round_number in range(repeats + 1):
         for name, arguments in COMMANDS.items():
             started = time.perf_counter()

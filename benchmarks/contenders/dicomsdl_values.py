@@ -32,6 +32,4 @@ def _touch(dataset: DataSet) -> int:
 
 def run(paths: Sequence[str]) -> Outcome:
     """Opens every file and looks at every value."""
-    return Outcome(
-        len(paths), facts={"elements": sum(_touch(_module.open_file(path, PIXEL_DATA)) for path in paths)}
-    )
+    return Outcome(len(paths), facts={"elements": sum(_touch(_module.open_file(path, PIXEL_DATA)) for path in paths)})

@@ -117,9 +117,7 @@ def _text(vr: bytes, text: str, character_set: str) -> bytes:
     if not character_set.startswith("\\"):
         return text.encode(codec)
     # ISO 2022: back to the initial set before every delimiter, PS3.5 6.1.2.5.3.
-    return b"=".join(
-        b"^".join(component.encode(codec) for component in group.split("^")) for group in text.split("=")
-    )
+    return b"=".join(b"^".join(component.encode(codec) for component in group.split("^")) for group in text.split("="))
 
 
 def meta_information(class_uid: str, instance_uid: str, syntax_uid: str) -> tuple[Element, ...]:
@@ -147,12 +145,7 @@ def pixel_data(size: int, syntax: Syntax, noise: bytes, fragments: int = 0) -> b
     part = size // fragments // 2 * 2
     offsets = _delimiter(0xE000, 0, syntax)
     pieces = [_delimiter(0xE000, part, syntax) + noise[k * part : (k + 1) * part] for k in range(fragments)]
-    return (
-        _header(0x7FE00010, b"OB", UNDEFINED, syntax)
-        + offsets
-        + b"".join(pieces)
-        + _delimiter(0xE0DD, 0, syntax)
-    )
+    return _header(0x7FE00010, b"OB", UNDEFINED, syntax) + offsets + b"".join(pieces) + _delimiter(0xE0DD, 0, syntax)
 
 
 def in_tag_order(elements: Mapping[int, Element]) -> Item:

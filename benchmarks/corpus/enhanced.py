@@ -73,9 +73,7 @@ def _frame(random: Random, number: int) -> Values:
 
 
 def _source(random: Random, purpose: int) -> Values:
-    return reference(
-        ENHANCED_CT, headers.uid(random), PurposeOfReferenceCodeSequence=[headers.PURPOSES[purpose]]
-    )
+    return reference(ENHANCED_CT, headers.uid(random), PurposeOfReferenceCodeSequence=[headers.PURPOSES[purpose]])
 
 
 def _content(random: Random, number: int) -> Values:

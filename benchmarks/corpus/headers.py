@@ -31,9 +31,7 @@ def day(random: Random, first: int = 2004, last: int = 2024) -> str:
 def clock(random: Random) -> str:
     """A TM value, with or without a fraction, as vendors differ."""
     whole = f"{random.randrange(24):02}{random.randrange(60):02}{random.randrange(60):02}"
-    return random.choice(
-        (whole, f"{whole}.{random.randrange(1000):03}", f"{whole}.{random.randrange(10**6):06}")
-    )
+    return random.choice((whole, f"{whole}.{random.randrange(1000):03}", f"{whole}.{random.randrange(10**6):06}"))
 
 
 def decimal(random: Random, low: float, high: float, places: int = 6) -> str:
@@ -165,9 +163,7 @@ def plane(random: Random) -> Values:
     """What is the same for all slices of a series in the Image Plane and Image Pixel modules."""
     spacing = decimal(random, 0.3, 1.2)
     return {
-        "ImageOrientationPatient": random.choice(
-            (["1", "0", "0", "0", "1", "0"], ["1", "0", "0", "0", "0", "-1"])
-        ),
+        "ImageOrientationPatient": random.choice((["1", "0", "0", "0", "1", "0"], ["1", "0", "0", "0", "0", "-1"])),
         "PixelSpacing": [spacing, spacing],
         "SliceThickness": random.choice(("0.625", "1", "1.25", "2.5", "5")),
         "SamplesPerPixel": 1,

@@ -76,6 +76,5 @@ def _value(vr: bytes, value: object, character_set: str) -> bytes | tuple[Item, 
         return b"" if value is None else value_bytes(vr, value, character_set)
     assert isinstance(value, list)
     return tuple(
-        tuple(sorted(elements(item, character_set).values(), key=lambda element: element.tag))
-        for item in value
+        tuple(sorted(elements(item, character_set).values(), key=lambda element: element.tag)) for item in value
     )

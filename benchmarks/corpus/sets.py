@@ -36,9 +36,7 @@ class CorpusSet:
     rewrite: Callable[[int, bytes], bytes] | None = None
 
 
-def _mixed(
-    shares: Mapping[Kind, float], *, explicit_only: bool = False
-) -> Callable[[Random, int], Iterator[Named]]:
+def _mixed(shares: Mapping[Kind, float], *, explicit_only: bool = False) -> Callable[[Random, int], Iterator[Named]]:
     def instances(random: Random, files: int) -> Iterator[Named]:
         plan = _plan(_counts(shares, files), random)
         for number, (kind, length) in enumerate(plan):
@@ -93,9 +91,7 @@ SETS: Mapping[str, CorpusSet] = {
     "typical": CorpusSet("typical mix, 32 KiB pixel data", _mixed(TYPICAL)),
     "headers": CorpusSet("typical mix, no pixel data", _mixed(TYPICAL), pixel_bytes=0),
     "large": CorpusSet("typical mix, 512 KiB pixel data", _mixed(TYPICAL), pixel_bytes=512 * KIB),
-    "encapsulated": CorpusSet(
-        "explicit VR, encapsulated pixel data", _mixed(TYPICAL, explicit_only=True), fragments=4
-    ),
+    "encapsulated": CorpusSet("explicit VR, encapsulated pixel data", _mixed(TYPICAL, explicit_only=True), fragments=4),
     "private": CorpusSet("600 private elements a file", _mixed(PRIVATE_HEAVY), files=(2000, 200)),
     "charsets": CorpusSet("Latin-1, UTF-8, ISO 2022 IR 87, GB18030", _mixed(MULTI_BYTE)),
     "wide": CorpusSet("typical mix, table of 1,600 leaves and more", _with_wide),
