@@ -76,9 +76,9 @@ sys.modules[f"{__name__}.scan"].__class__ = _ScanPackage
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        import importlib.metadata
+        from importlib.metadata import version
 
-        return importlib.metadata.version("dicom-bq")
+        return version("dicom-bq")
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
