@@ -8,7 +8,7 @@ import click
 
 
 @click.command(short_help="Show what becomes of each data element of a file.")
-@click.argument("file", metavar="FILE", type=click.UNPROCESSED)
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
 @click.option(
     "--format",
     "form",
