@@ -18,9 +18,7 @@ PREFIX = bytes(128) + b"DICM"
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 
-def explicit(
-    tag: int, vr: str | bytes, value: bytes = b"", length: int | None = None, order: str = "<"
-) -> bytes:
+def explicit(tag: int, vr: str | bytes, value: bytes = b"", length: int | None = None, order: str = "<") -> bytes:
     """Return an explicit VR element; ``length`` is what its header claims instead of the truth."""
     code = vr if isinstance(vr, bytes) else vr.encode()
     claimed = len(value) if length is None else length
@@ -59,9 +57,7 @@ def open_sequence(content: bytes) -> bytes:
 
 def meta(syntax: str | None, *, group_length: bool = True, wrong_by: int = 0) -> bytes:
     """Return preamble and file meta group."""
-    body = explicit(0x00020002, "UI", b"1.2.840.10008.5.1.4.1.1.7\0") + explicit(
-        0x00020003, "UI", b"2.25.1\0\0"
-    )
+    body = explicit(0x00020002, "UI", b"1.2.840.10008.5.1.4.1.1.7\0") + explicit(0x00020003, "UI", b"2.25.1\0\0")
     if syntax is not None:
         body += explicit(0x00020010, "UI", syntax.encode() + b"\0" * (len(syntax) % 2))
     if group_length:

@@ -80,17 +80,14 @@ LIARS: dict[str, bytes] = {
     "sequence of 4 GiB": explicit_file(sequence(item(PATIENT), ALMOST_4_GIB)),
     "item of 4 GiB": explicit_file(open_sequence(item(PATIENT, ALMOST_4_GIB))),
     "meta element of 4 GiB": PREFIX + explicit(0x00020001, "OB", b"\0\1", ALMOST_4_GIB) + IDENTITY,
-    "deflated text of 4 GiB": meta(DEFLATED)
-    + deflated(IDENTITY + explicit(0x0040A160, "UT", b"short", ALMOST_4_GIB)),
+    "deflated text of 4 GiB": meta(DEFLATED) + deflated(IDENTITY + explicit(0x0040A160, "UT", b"short", ALMOST_4_GIB)),
 }
 # Readable in more than one way, or only in part: a row or a failure, never a crash, never silence.
 EITHER: dict[str, bytes] = {
     "16-bit length past the end": explicit_file(explicit(0x00100010, "PN", b"Odd^File", 0xFFFF)),
     "sequence never closed": explicit_file(sequence(open_item(PATIENT), UNDEFINED)),
     "item never closed": explicit_file(sequence(item(PATIENT, UNDEFINED), UNDEFINED)),
-    "UN never closed": explicit_file(
-        explicit(0x00291010, "UN", item(implicit(0x00100010, b"A^")), UNDEFINED)
-    ),
+    "UN never closed": explicit_file(explicit(0x00291010, "UN", item(implicit(0x00100010, b"A^")), UNDEFINED)),
     "text of undefined length": explicit_file(
         explicit(0x0040A160, "UT", b"text", UNDEFINED), implicit(SEQUENCE_END), PATIENT
     ),
@@ -100,19 +97,14 @@ EITHER: dict[str, bytes] = {
     "sequence end closes an item": explicit_file(
         sequence(item(PATIENT, UNDEFINED) + implicit(SEQUENCE_END), UNDEFINED), PATIENT
     ),
-    "item end closes a sequence": explicit_file(
-        sequence(item(PATIENT) + implicit(ITEM_END), UNDEFINED), PATIENT
-    ),
+    "item end closes a sequence": explicit_file(sequence(item(PATIENT) + implicit(ITEM_END), UNDEFINED), PATIENT),
     "delimiters at the root": explicit_file(implicit(ITEM_END), implicit(SEQUENCE_END), item(b""), PATIENT),
     "delimiter with a length": explicit_file(
         sequence(open_item(PATIENT) + implicit(SEQUENCE_END, b"junk"), UNDEFINED), PATIENT
     ),
     "elements instead of items": explicit_file(sequence(PATIENT), text(0x00180015, "CS", "CHEST")),
     "unknown VR codes": explicit_file(
-        *(
-            explicit(0x00100021 + n, vr, b"text")
-            for n, vr in enumerate((b"ZZ", b"\0\0", b"  ", b"lo", b"\xff\xff"))
-        ),
+        *(explicit(0x00100021 + n, vr, b"text") for n, vr in enumerate((b"ZZ", b"\0\0", b"  ", b"lo", b"\xff\xff"))),
         text(0x00104000, "LT", "after"),
     ),
     "meta in implicit VR": PREFIX + implicit(0x00020010, EXPLICIT.encode() + b"\0") + IDENTITY,
@@ -141,9 +133,7 @@ ROWS: dict[str, bytes] = {
     "explicit under the implicit UID": meta(IMPLICIT) + IDENTITY + PATIENT,
     "implicit under the explicit UID": meta(EXPLICIT) + IMPLICIT_BODY,
     "little endian under the big endian UID": meta(BIG_ENDIAN) + IDENTITY + PATIENT,
-    "ACR-NEMA": implicit(0x00080000, struct.pack("<L", 24))
-    + implicit(0x00080001, b"\0\1\0\0")
-    + IMPLICIT_BODY,
+    "ACR-NEMA": implicit(0x00080000, struct.pack("<L", 24)) + implicit(0x00080001, b"\0\1\0\0") + IMPLICIT_BODY,
     "big endian without meta": BIG_BODY,
     "explicit without meta": IDENTITY + PATIENT,
     "the same elements twice": explicit_file(
@@ -154,10 +144,7 @@ ROWS: dict[str, bytes] = {
         explicit(PIXEL_DATA, "OW", bytes(64)), explicit(0xFFFCFFFC, "OB", bytes(16)), PATIENT
     ),
     "encapsulated pixel data in an icon": explicit_file(ICON, PATIENT),
-    "junk after encapsulated pixel data": meta(JPEG_BASELINE)
-    + IDENTITY
-    + COMPRESSED_PIXELS
-    + b"junk, not read",
+    "junk after encapsulated pixel data": meta(JPEG_BASELINE) + IDENTITY + COMPRESSED_PIXELS + b"junk, not read",
     "zeros at the end": explicit_file(PATIENT, bytes(512)),
 }
 NOT_DICOM: dict[str, bytes] = {

@@ -52,9 +52,7 @@ def elements_private() -> bytes:
     """118 private blocks of 256 elements; elements ascend by tag, so all creators come first."""
     blocks = range(0x10, 0x10 + 118)
     creators = [text(0x00090000 | block, "LO", "MAKER") for block in blocks]
-    elements = (
-        text(0x00090000 | block << 8 | number, "SH", f"{number}") for block in blocks for number in range(256)
-    )
+    elements = (text(0x00090000 | block << 8 | number, "SH", f"{number}") for block in blocks for number in range(256))
     return explicit_file(*creators, *elements)
 
 
@@ -67,14 +65,13 @@ def sequence_of_2_megabytes() -> bytes:
     return explicit_file(sequence(one * (1_900_000 // len(one))), PATIENT)
 
 
-def deflate_bomb() -> bytes:
-    """2 GiB of text in 2 MB: a fully flushed deflate block of 1 MiB, repeated."""
+def deflate_bomb_behind(first: bytes) -> bytes:
+    """2 GiB of text in 2 MB: a fully flushed deflate block of 1 MiB, repeated, after ``first``."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = compressor.compress(b"a" * (1 << 20)) + compressor.flush(zlib.Z_FULL_FLUSH)
     head = zlib.compressobj(9, zlib.DEFLATED, -15)
-    start = head.compress(IDENTITY + explicit(0x0040A160, "UT", b"", 2047 << 20)) + head.flush(
-        zlib.Z_FULL_FLUSH
-    )
+    text_of_2_gib = explicit(0x0040A160, "UT", b"", 2047 << 20)
+    start = head.compress(IDENTITY + first + text_of_2_gib) + head.flush(zlib.Z_FULL_FLUSH)
     return meta(DEFLATED) + start + block * 2047 + compressor.flush()
 
 
@@ -97,16 +94,16 @@ ROWS: dict[str, Callable[[], bytes]] = {
     "300,000 numbers": lambda: implicit_file(implicit(0x30060050, b"\\".join([b"-1.5"] * 300_000) + b" ")),
     "a name of 60,000 delimiters": lambda: explicit_file(explicit(0x00100010, "PN", b"^=" * 30_000)),
     "4,000 character sets": lambda: (
-        meta(EXPLICIT)
-        + explicit(0x00080005, "CS", b"\\".join([b"ISO 2022 IR 87"] * 4_000) + b" ")
-        + IDENTITY
-        + PATIENT
+        meta(EXPLICIT) + explicit(0x00080005, "CS", b"\\".join([b"ISO 2022 IR 87"] * 4_000) + b" ") + IDENTITY + PATIENT
     ),
     "20,000 escape sequences": lambda: explicit_file(
         text(0x00080005, "CS", "\\ISO 2022 IR 87"), explicit(0x00104000, "LT", b"\x1b$B\x1b(B" * 10_000)
     ),
 }
-FAILURES: dict[str, Callable[[], bytes]] = {"a deflate bomb of 2 GiB": deflate_bomb}
+FAILURES: dict[str, Callable[[], bytes]] = {
+    "a deflate bomb of 2 GiB": lambda: deflate_bomb_behind(b""),
+    "a deflate bomb behind an unknown VR": lambda: deflate_bomb_behind(explicit(0x00100021, "??", b"text")),
+}
 EITHER: dict[str, Callable[[], bytes]] = {
     "100,000 nested sequences that nobody closes": lambda: explicit_file(OPEN_EXPLICIT * LEVELS),
 }

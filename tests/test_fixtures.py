@@ -55,9 +55,7 @@ def test_check_names_what_differs(tmp_path: Path) -> None:
 
 def test_manifest_names_every_file_once() -> None:
     found = {
-        path.relative_to(FIXTURES / "dicom").as_posix()
-        for path in (FIXTURES / "dicom").rglob("*")
-        if path.is_file()
+        path.relative_to(FIXTURES / "dicom").as_posix() for path in (FIXTURES / "dicom").rglob("*") if path.is_file()
     }
     assert [row["path"] for row in MANIFEST] == sorted(found)
     assert {row["expected"] for row in MANIFEST} == EXPECTED
