@@ -125,7 +125,7 @@ def started(measurement: Measurement, settings: Settings) -> Iterator[Contestant
                 start_new_session=True,
             )
         )
-        stack.callback(process.kill)
+        stack.callback(_stop, process)
         contestant = Contestant(measurement, files, process)
         list_file.write("\n".join(contestant.paths))
         list_file.flush()
@@ -136,6 +136,17 @@ def started(measurement: Measurement, settings: Settings) -> Iterator[Contestant
             contestant.result["missing"] = answer.get("missing", "")
             contestant.result["imports_kib"] = answer.get("peak_kib", 0)
         yield contestant
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Lets the process end by itself, so that it removes its files; not for long."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def run_suite(suite: Suite, settings: Settings, say: Say) -> list[Result]:

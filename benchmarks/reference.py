@@ -22,7 +22,7 @@ def digests(corpus: Corpus, files: int, cache: Path) -> Mapping[str, str]:
     """
     if not ORACLE.is_dir():
         return {}
-    step = max(1, len(corpus.paths) // files)
+    step = max(1, len(corpus.paths) // max(1, files))
     sample = corpus.paths[::step]
     kept = cache / f"oracle-{_source_digest()}-{corpus.facts['sha256']}-{len(sample)}.json"
     if not kept.exists():

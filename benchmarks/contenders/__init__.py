@@ -10,8 +10,10 @@ with a line saying so.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import pkgutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +63,13 @@ def load(name: str) -> Contender:
         ModuleNotFoundError: no such file.
     """
     return cast("Contender", importlib.import_module(f"{__name__}.{name}"))
+
+
+def temporary_directory() -> Path:
+    """A directory that is there until the process ends."""
+    directory = tempfile.TemporaryDirectory(prefix="dicom-bq-benchmark.")
+    atexit.register(directory.cleanup)
+    return Path(directory.name)
 
 
 def package(name: str, install: str) -> object:

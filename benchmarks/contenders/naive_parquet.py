@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.contenders import Outcome, naive
+from benchmarks.contenders import Outcome, naive, temporary_directory
 
 TITLE = "naive, to zstd Parquet"
-_directory: str = ""
+_directory = Path()
 
 
 def prepare(options: Mapping[str, object]) -> None:
@@ -17,7 +16,7 @@ def prepare(options: Mapping[str, object]) -> None:
     import pyarrow.parquet  # noqa: F401
 
     global _directory  # noqa: PLW0603
-    _directory = tempfile.mkdtemp(prefix="dicom-bq-bench.")
+    _directory = temporary_directory()
     naive.prepare(options)
 
 
@@ -26,6 +25,6 @@ def run(paths: Sequence[str]) -> Outcome:
     import pyarrow.parquet as pq
 
     made = naive.table(paths)
-    target = Path(_directory) / "naive.parquet"
+    target = _directory / "naive.parquet"
     pq.write_table(made, target, compression="zstd")
     return Outcome(made.num_rows, target)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.contenders import Outcome
+from benchmarks.contenders import Outcome, temporary_directory
 
 TITLE = "**dicom-bq**, to zstd Parquet"
 _target = Path()
@@ -17,7 +16,7 @@ def prepare(options: Mapping[str, object], name: str = "product.parquet") -> Non
     import dicom_bq.job
 
     global _target  # noqa: PLW0603
-    _target = Path(tempfile.mkdtemp(prefix="dicom-bq-bench.")) / name
+    _target = temporary_directory() / name
     assert dicom_bq.job.export
 
 

@@ -71,7 +71,7 @@ def _plan(counts: Mapping[Kind, int], random: Random) -> list[tuple[Kind, int]]:
 def _with_wide(random: Random, files: int) -> Iterator[Named]:
     """The typical mix in which one file in 250 has every leaf of a wide table."""
     for number, named in enumerate(_mixed(TYPICAL)(random, files)):
-        yield (f"{named[0]}w", special.wide(Random(7))) if number % 250 == 100 else named
+        yield (f"{named[0]}w", special.wide(random)) if number % 250 == 100 else named
 
 
 def _frames(random: Random, files: int) -> Iterator[Named]:
