@@ -128,9 +128,12 @@ class DestinationExistsError(DestinationError):
 
 
 class DestinationConflictError(DestinationError, SchemaConflictError):
-    """A table that exists has a column of another type or mode. Facts: those of both its bases."""
+    """A table that exists has columns of another type or mode.
 
-    template = "{destination}: column {path} is {first} in the table and {second} in the export. {advice}"
+    Facts: those of both its bases about the first of them; ``others``, text about the others, "" when there is one.
+    """
+
+    template = "{destination}: column {path} is {first} in the table and {second} in the export{others}. {advice}"
 
     def __init__(
         self,
@@ -140,9 +143,10 @@ class DestinationConflictError(DestinationError, SchemaConflictError):
         first: str,
         second: str,
         advice: str = "Use another table, or replace this one with write disposition write-truncate",
+        others: str = "",
     ) -> None:
         facts = {"destination": destination, "path": path, "first": first, "second": second, "advice": advice}
-        DicomBqError.__init__(self, **facts)
+        DicomBqError.__init__(self, **facts, others=others)
 
 
 class MissingDependencyError(DicomBqError):

@@ -73,6 +73,7 @@ class Jobs:
         configuration = job.resource["configuration"]
         self.interrupt(job.resource["id"])
         if "query" in configuration:
+            job.resource["statistics"]["query"] = {"statementType": "SELECT"}
             job.result = sql.run_query(self.catalog, configuration["query"]["query"])
             return
         load = loading.Load(configuration["load"], self._files(configuration["load"], upload))

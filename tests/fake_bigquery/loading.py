@@ -161,6 +161,12 @@ def _resource(load: Load, old: Resource | None, fields: list[Field], dataset: Re
         shape = {key: config[key] for key in ("clustering", "timePartitioning") if key in config}
         resource = {**properties, **shape, **new}
     else:
+        changed = [
+            key
+            for key, value in config.get("destinationTableProperties", {}).items()
+            if old.get(key) != value
+        ]
+        refuse_unless(not changed, f"destinationTableProperties differ from those of the table: {changed}")
         partitioning = config.get("timePartitioning", old.get("timePartitioning"))
         refuse_unless(
             partitioning == old.get("timePartitioning"), "Incompatible table partitioning specification"
