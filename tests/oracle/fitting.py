@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timezone
 from typing import TypeVar
 
-from .tables import BIGQUERY_TYPE, NUMBER
+from .tables import BIGQUERY_TYPE, FLOAT, NUMBER
 from .values import (
     DoesNotFit,
     Reason,
@@ -38,18 +38,18 @@ def fit_text(text: str, vr: str, *, repeated: bool, zone: timezone) -> object:
     return _each(split(text, vr), _parser(vr, zone), repeated=repeated)
 
 
-def fit_numbers(numbers: Sequence[float], vr: str, *, repeated: bool) -> object:
+def fit_numbers(numbers: Sequence[float], stored_vr: str, vr: str, *, repeated: bool) -> object:
     """The column value of binary numbers that are read as dictionary VR `vr`.
 
     Raises:
         DoesNotFit: The column is not one of numbers, a value is out of its range, or is one too many.
     """
-    fits: dict[str, Callable[[float], object]] = {
+    fits: dict[str, Callable[..., object]] = {
         "FLOAT": float,
         "INTEGER": fit_integer,
         "NUMERIC": fit_numeric,
     }
-    if vr not in NUMBER:
+    if vr not in NUMBER or (stored_vr in FLOAT and vr not in FLOAT):
         raise DoesNotFit(Reason.STORED_VR)
     return _each(numbers, fits[BIGQUERY_TYPE[vr]], repeated=repeated)
 

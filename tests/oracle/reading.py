@@ -92,10 +92,15 @@ class Element:
         return (self.raw.value or b"") if self.raw is not None else b""
 
     def read_as(self, vr: str) -> RawDataElement:
-        """The raw element with another VR. PS3.5 6.2.2 note 2: UN is implicit VR little endian inside."""
+        """The raw element with another VR.
+
+        PS3.5 6.2.2 note 2: UN is implicit VR little endian inside. OB has no byte order (PS3.5 7.3), so it is
+        taken for the same; the other binary VRs are in the byte order of the stream.
+        """
         assert self.raw is not None
         raw = self.raw._replace(VR=vr, length=len(self.data()))
-        return raw._replace(is_implicit_VR=True, is_little_endian=True) if self.stored_vr == "UN" else raw
+        bytes_only = self.stored_vr in {"OB", "UN"}
+        return raw._replace(is_implicit_VR=True, is_little_endian=True) if bytes_only else raw
 
 
 def elements_of(dataset: Dataset, *, ordered: bool) -> dict[int, Element]:
@@ -106,8 +111,12 @@ def elements_of(dataset: Dataset, *, ordered: bool) -> dict[int, Element]:
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> Element:
-    held = dataset.get_item(tag)
+    held = dataset.get_item(tag, keep_deferred=True)
+    if isinstance(held, RawDataElement) and held.value is None and held.length:
+        held = dataset[tag]  # left in the file until now
     if isinstance(held, RawDataElement):
+        if held.length == UNDEFINED_LENGTH and held.VR is None and tag != PIXEL_DATA and held.value:
+            raise NotImplementedError(tag)  # a sequence that pydicom takes for bytes
         return Element(int(tag), held.VR or "", raw=held)
     assert isinstance(held, DataElement)
     if isinstance(held.value, bytes):
@@ -201,6 +210,9 @@ def items(element: Element, encodings: list[str]) -> list[Dataset]:
     """The items of an element read as a sequence."""
     if element.raw is None:
         return list(element.value)
+    raw = element.read_as("SQ")
     with _pydicom_may_fail():
-        found: list[Dataset] = list(convert_value("SQ", element.read_as("SQ"), encodings) or [])
+        if element.data()[:4] != (b"\xfe\xff\0\xe0" if raw.is_little_endian else b"\xff\xfe\xe0\0"):
+            raise ValueError(element.tag)  # pydicom would read anything as an item
+        found: list[Dataset] = list(convert_value("SQ", raw, encodings) or [])
         return found

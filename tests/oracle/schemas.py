@@ -35,9 +35,7 @@ def _order(name: str) -> tuple[int, int]:
 
 def _column(name: str, inner: set[tuple[str, ...]]) -> Field:
     if name == "OtherElements":
-        return field(
-            name, "RECORD", "REPEATED", [field("Tag", "STRING"), field("Data", "STRING", "REPEATED")]
-        )
+        return field(name, "RECORD", "REPEATED", [field("Tag", "STRING"), field("Data", "STRING", "REPEATED")])
     line = entry_by_keyword(name)
     if line is None or line.vr == "SQ":
         return field(name, "RECORD", "REPEATED", _level(inner))

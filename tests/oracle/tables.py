@@ -14,16 +14,16 @@ from pydicom.tag import BaseTag
 
 MAXIMUM_RECORD_LEVELS = 15
 
-#: PS3.5 6.2: which side of a text value is padding.
-BOTH = ("AE", "AS", "CS", "DS", "IS", "LO", "SH")
-TRAILING = ("DA", "DT", "LT", "PN", "ST", "TM", "UC", "UR", "UT")
-NUL_ONLY = ("UI",)
-TEXT = frozenset({*BOTH, *TRAILING, *NUL_ONLY})
+#: PS3.5 6.2: which side of a text value is padding. UI is padded with NUL, in real files with spaces, too.
+BOTH = ("AE", "AS", "CS", "DS", "IS", "LO", "PN", "SH")
+TRAILING = ("DA", "DT", "LT", "ST", "TM", "UC", "UI", "UR", "UT")
+TEXT = frozenset({*BOTH, *TRAILING})
 #: PS3.5 6.2: a backslash is a character of these, not a separator.
 WHOLE = frozenset({"LT", "ST", "UR", "UT"})
 
 #: Bytes of one value of each binary VR that becomes a number.
 NUMBER = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
+FLOAT = frozenset({"FD", "FL"})
 OPAQUE = frozenset(
     {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW", "OB_OW", "NONE"}
 )
@@ -86,6 +86,12 @@ def entry_by_keyword(keyword: str) -> Entry | None:
         return entry(tag)
     masks = [mask for mask, line in RepeatersDictionary.items() if line[4] == keyword]
     return entry(int(masks[0].replace("x", "0"), 16)) if masks else None
+
+
+@cache
+def nameless_vr(tag: int) -> str:
+    """VR of the few tags that the dictionary knows without a keyword; "UN" of all other ones."""
+    return DicomDictionary[tag][0] if tag in DicomDictionary else "UN"
 
 
 def is_not_data(tag: int) -> bool:

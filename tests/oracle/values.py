@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -10,7 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from .tables import BOTH, NAME_COMPONENTS, NAME_GROUPS, NUL_ONLY, WHOLE
+from .tables import BOTH, NAME_COMPONENTS, NAME_GROUPS, WHOLE
 
 
 class Reason(StrEnum):
@@ -36,8 +35,6 @@ class DoesNotFit(Exception):  # noqa: N818 - an outcome, not an error
 
 def trim(text: str, vr: str) -> str:
     """Takes the padding off one value (PS3.5 6.2). NULs are gone already."""
-    if vr in NUL_ONLY:
-        return text
     return text.strip(" ") if vr in BOTH else text.rstrip(" ")
 
 
@@ -140,22 +137,18 @@ def parse_float(text: str) -> float:
     return float(text)
 
 
-def fit_integer(number: float) -> int:
+def fit_integer(number: int) -> int:
     """A number for an INTEGER column."""
-    if not math.isfinite(number) or number != int(number):
-        raise DoesNotFit(Reason.NOT_PARSEABLE)
     if not -(2**63) <= number < 2**63:
         raise DoesNotFit(Reason.OUT_OF_RANGE)
-    return int(number)
+    return number
 
 
-def fit_numeric(number: float) -> Decimal:
+def fit_numeric(number: int) -> Decimal:
     """A number for the NUMERIC column of UV, decimal128(20, 0)."""
-    if not math.isfinite(number) or number != int(number):
-        raise DoesNotFit(Reason.NOT_PARSEABLE)
     if abs(number) >= 10**20:
         raise DoesNotFit(Reason.OUT_OF_RANGE)
-    return Decimal(int(number))
+    return Decimal(number)
 
 
 def number_text(number: float, vr: str) -> str:

@@ -20,6 +20,7 @@ from .tables import (
     entry,
     is_not_data,
     is_private_creator,
+    nameless_vr,
     private_vr,
 )
 from .values import DoesNotFit, Reason, number_text, parse_offset, split, trim
@@ -208,7 +209,7 @@ def _standard(element: Element, line: Entry, name: str, item: Item, log: Log) ->
 
 
 def _fit(element: Element, vr: str, line: Entry, dictionary_vr: str, item: Item) -> object:
-    if line.vr == "SQ" or (vr in TEXT and line.vr == "AT"):
+    if line.vr == "SQ" or (line.vr == "AT") != (vr == "AT"):
         raise DoesNotFit(Reason.STORED_VR)
     if vr in TEXT:
         text = whole_text(element, item.encodings)
@@ -216,7 +217,7 @@ def _fit(element: Element, vr: str, line: Entry, dictionary_vr: str, item: Item)
     values = numbers(element, vr)
     if values is None:
         raise DoesNotFit(Reason.UNEVEN_LENGTH)
-    return fit_numbers(values, dictionary_vr, repeated=line.repeated)
+    return fit_numbers(values, vr, dictionary_vr, repeated=line.repeated)
 
 
 def _unnamed(element: Element, name: str, item: Item, log: Log) -> Outcome:
@@ -232,6 +233,8 @@ def _unnamed(element: Element, name: str, item: Item, log: Log) -> Outcome:
 
 
 def _unnamed_vr(element: Element, item: Item) -> str:
+    if nameless_vr(element.tag) != "UN" and element.stored_vr not in {*TEXT, *NUMBER, "SQ"}:
+        return nameless_vr(element.tag)
     if element.stored_vr in {*TEXT, *NUMBER, *OPAQUE, "SQ"} - {"UN"}:
         return element.stored_vr
     if is_private_creator(element.tag):

@@ -1,0 +1,89 @@
+"""Product and oracle on generated data sets, written in every syntax and read by both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dicom_bq.columns.build import build
+from dicom_bq.scan.datasets import scan_datasets
+from tests.agreement import batch_differences, build_files, compare
+from tests.oracle import OracleCannotRead, convert, differences
+from tests.stored_elements import EXPLICIT, Item, Syntax, dataset, part10
+from tests.strategies import deep_items, items, syntaxes
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+generated = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+def written(folder: Path, item: Item, syntax: Syntax, name: str = "instance.dcm") -> Path:
+    path = folder / name
+    path.write_bytes(part10(item, syntax))
+    return path
+
+
+@generated
+@given(item=items(), syntax=syntaxes())
+def test_files(tmp_path, item, syntax):
+    assert compare(written(tmp_path, item, syntax), show_values=True).differences == ()
+
+
+@generated
+@given(item=items(broken=False), syntax=syntaxes())
+def test_files_of_conforming_writers(tmp_path, item, syntax):
+    found = compare(written(tmp_path, item, syntax), show_values=True)
+    assert found.differences == ()
+    assert found.skipped == ""
+
+
+@generated
+@given(item=deep_items(), syntax=syntaxes())
+def test_deep_sequences(tmp_path, item, syntax):
+    found = compare(written(tmp_path, item, syntax), show_values=True)
+    assert found.differences == ()
+    assert found.skipped == ""
+
+
+@generated
+@given(item=items(broken=False))
+def test_data_sets_built_in_memory(tmp_path, item):
+    built = build(scan_datasets([dataset(item)]))
+    from_file, _, _ = build_files([written(tmp_path, item, EXPLICIT)])
+    [row], [file_row] = built.batch.to_pylist(), from_file.batch.to_pylist()
+    assert differences(row, file_row, show_values=True) == []
+    assert built.schema == from_file.schema
+    assert compare(dataset(item), show_values=True).differences == ()
+
+
+@generated
+@given(item=items(), syntax=syntaxes())
+def test_data_sets_read_by_pydicom(tmp_path, item, syntax):
+    import pydicom
+
+    path = written(tmp_path, item, syntax)
+    from_file, _, refused = build_files([path])
+    built = build(scan_datasets([pydicom.dcmread(path)]))
+    assert refused == ""
+    [row], [file_row] = built.batch.to_pylist(), from_file.batch.to_pylist()
+    assert differences(row, file_row, show_values=True) == []
+    assert built.schema == from_file.schema
+
+
+@generated
+@given(many=st.lists(st.tuples(items(), syntaxes()), min_size=2, max_size=5))
+def test_a_batch_is_its_instances(tmp_path, many):
+    paths = [written(tmp_path, *one, f"{number}.dcm") for number, one in enumerate(many)]
+    try:
+        expected = [convert(path) for path in paths]
+    except OracleCannotRead:
+        return
+    built, table, refused = build_files(paths)
+    assert refused == ""
+    assert batch_differences(built, table, expected, show_values=True) == []
