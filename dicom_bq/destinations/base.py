@@ -23,7 +23,7 @@ class WriteDisposition(StrEnum):
     """
 
     WRITE_EMPTY = "WRITE_EMPTY"
-    """Rows in it are an error; an empty table takes the new schema."""
+    """Rows in it are an error; an empty table is treated as for WRITE_APPEND."""
     WRITE_APPEND = "WRITE_APPEND"
     """Its rows stay; columns and sub-fields that it lacks are added."""
     WRITE_TRUNCATE = "WRITE_TRUNCATE"
@@ -102,9 +102,7 @@ class Destination(Protocol):
             DestinationError: The destination cannot be written.
         """
 
-    def write(
-        self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition
-    ) -> int:
+    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
         """Write a table, all or nothing, also when the process is killed at any point.
 
         Args:
@@ -131,10 +129,8 @@ def check_write(
         schema.check_limits(destination.capabilities.limits)
     if existing is None or disposition is WriteDisposition.WRITE_TRUNCATE:
         return
-    if disposition is WriteDisposition.WRITE_EMPTY:
-        if existing.rows:
-            raise DestinationExistsError(destination=destination.uri, rows=existing.rows)
-        return
+    if disposition is WriteDisposition.WRITE_EMPTY and existing.rows:
+        raise DestinationExistsError(destination=destination.uri, rows=existing.rows)
     for change in _conflicts(existing.schema, schema):
         raise DestinationConflictError(
             destination=destination.uri, path=change.path, first=change.kinds[0], second=change.kinds[1]

@@ -57,8 +57,8 @@ def arrow_schema(columns: Iterable[Column], edition: str = "", stored: pa.Schema
     Raises:
         SchemaError: A column has a type that neither the mapping nor ``stored`` knows; names it.
     """
-    known = {} if stored is None else {field.name: field.type for field in stored}
-    fields = [_field(column, known.get(column.name), column.name) for column in columns]
+    known = {} if stored is None else {field.name.lower(): field.type for field in stored}
+    fields = [_field(column, known.get(column.name.lower()), column.name) for column in columns]
     metadata = {EDITION_KEY: edition.encode()} if edition else None
     return pa.schema(fields, metadata=metadata)
 
@@ -66,9 +66,9 @@ def arrow_schema(columns: Iterable[Column], edition: str = "", stored: pa.Schema
 def _field(column: Column, stored: pa.DataType | None, path: str) -> pa.Field:
     element = stored.value_type if stored is not None and is_list(stored) else stored
     if column.type == RECORD:
-        known = {} if element is None else {field.name: field.type for field in element}
+        known = {} if element is None else {field.name.lower(): field.type for field in element}
         kind = pa.struct(
-            [_field(child, known.get(child.name), f"{path}.{child.name}") for child in column.fields]
+            [_field(child, known.get(child.name.lower()), f"{path}.{child.name}") for child in column.fields]
         )
     else:
         kind = ARROW_TYPES.get(column.type) or element or FOREIGN_TYPES.get(column.type)

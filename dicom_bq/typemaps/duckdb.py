@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
-from dicom_bq.column import RECORD, REPEATED, Column
+from dicom_bq.column import NULLABLE, RECORD, REPEATED, Column, in_order
+from dicom_bq.schema_fields import Level, places_of, table_level
 
 DUCKDB_TYPES = {
     "STRING": "VARCHAR",
@@ -19,6 +21,22 @@ DUCKDB_TYPES = {
     "DATETIME": "TIMESTAMP",
     "JSON": "JSON",
 }
+
+_OWN_NAMES = {"INTEGER": "INT4", "FLOAT": "FLOAT4"}
+"""DuckDB's other names of types whose usual ones are BigQuery's for something else."""
+_BIGQUERY_TYPES = {name.replace(", ", ","): kind for kind, name in DUCKDB_TYPES.items()}
+
+
+class DuckDBType(Protocol):
+    """A type as DuckDB's Python client describes it."""
+
+    @property
+    def id(self) -> str:
+        """Its name without parameters, such as ``list``."""
+
+    @property
+    def children(self) -> list[Any]:
+        """Pairs of name and type: the element of a list, the fields of a struct."""
 
 
 def quote(name: str) -> str:
@@ -38,3 +56,24 @@ def create_table(columns: Iterable[Column], table: str) -> str:
     """``CREATE TABLE`` statement, one line a column."""
     lines = ",\n".join(f"    {quote(column.name)} {duckdb_type(column)}" for column in columns)
     return f"CREATE TABLE {quote(table)} (\n{lines}\n);"
+
+
+def columns_of_duckdb(names: Sequence[str], types: Sequence[DuckDBType]) -> tuple[Column, ...]:
+    """Columns of a table from its names and types; a type without a BigQuery name keeps DuckDB's."""
+    return _columns(names, types, table_level)
+
+
+def _columns(names: Sequence[str], types: Sequence[DuckDBType], level: Level) -> tuple[Column, ...]:
+    places = places_of(names, level)
+    return in_order([_column(name, kind, *place) for name, kind, place in zip(names, types, places, strict=True)])
+
+
+def _column(name: str, kind: DuckDBType, key: int, below: Level) -> Column:
+    repeated = kind.id == "list"
+    element = kind.children[0][1] if repeated else kind
+    mode = REPEATED if repeated else NULLABLE
+    if element.id == "struct":
+        names, types = zip(*element.children, strict=True)
+        return Column(name, RECORD, mode, key, _columns(names, types, below))
+    text = str(element)
+    return Column(name, _BIGQUERY_TYPES.get(text) or _OWN_NAMES.get(text, text), mode, key)

@@ -1,0 +1,188 @@
+"""Files and directories that change all at once: a reader, or the next run, sees the old one or the new one.
+
+What is being written stands beside its target under a hidden name, and takes its place when it is complete and
+on disk. A process that is killed leaves the hidden one behind, and the next run takes it away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicom_bq.errors import DestinationError
+
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+_HERE = -100  # AT_FDCWD
+_NO_EXCHANGE = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP))
+
+
+@contextlib.contextmanager
+def refusals(destination: str) -> Iterator[None]:
+    """Turn an operating system's error into a DestinationError that names the destination."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        advice = "Check the path, its permissions and the free space, or choose another"
+        raise DestinationError(destination=destination, reason=reason, advice=advice) from error
+
+
+def check_parent(path: Path) -> None:
+    """Raise unless something can be made beside a path.
+
+    Raises:
+        DestinationError: Its directory is not there, or may not be written.
+    """
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        advice = "Create it, or choose another path"
+        raise DestinationError(destination=str(path), reason=f"no directory {parent}", advice=advice)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        advice = "Change its permissions, or choose another path"
+        raise DestinationError(destination=str(path), reason=f"{parent} may not be written", advice=advice)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A hidden neighbour of a path, on the same file system."""
+    path = path.resolve()  # a link's target is what changes, not the link
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock on a path, which need not exist; the lock of a process that was killed is free.
+
+    Raises:
+        DestinationError: Another process holds it.
+    """
+    lock = beside(path, "lock")
+    descriptor = _lock(lock, str(path))
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(lock: Path, destination: str) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed the file between our open and our lock; then lock the new one.
+            if lock.exists() and lock.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            advice = "Wait for it to end, or choose another path"
+            reason = "another process is writing it"
+            raise DestinationError(destination=destination, reason=reason, advice=advice) from None
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Yield where to write a file; it takes the place of ``path`` when the block ends without an error."""
+    temporary = beside(path, "writing")
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path.resolve())
+        _sync(temporary.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty directory to fill; it takes the place of ``path`` when the block ends without an error."""
+    path = path.resolve()
+    recover_directory(path)
+    temporary = beside(path, "writing")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            _sync(file)
+        _sync(temporary)
+        _put_in_place(temporary, path)
+        _sync(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def recover_directory(path: Path) -> None:
+    """Finish or undo what a process that was killed was doing to a directory. Call it under ``exclusive``."""
+    ready = beside(path, "ready")
+    if ready.exists():
+        _swap(ready, path.resolve())
+    for suffix in ("writing", "old"):
+        _remove(beside(path, suffix))
+
+
+def is_interrupted(path: Path) -> bool:
+    """Whether a process was killed between the two renames of a swap, so that ``recover_directory`` is due."""
+    return beside(path, "ready").exists()
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    if not path.exists() or not any(path.iterdir()):
+        temporary.rename(path)  # which may replace an empty directory
+    elif not exchange(temporary, path):
+        # From the first rename on, the new directory counts: recovery finishes the swap.
+        ready = temporary.rename(beside(path, "ready"))
+        _swap(ready, path)
+
+
+def _swap(ready: Path, path: Path) -> None:
+    old = beside(path, "old")
+    if path.exists():
+        _remove(old)
+        path.rename(old)
+    ready.rename(path)
+    _remove(old)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Swap two paths in one step, so that neither is ever missing.
+
+    Returns:
+        False where the operating or the file system cannot: Linux can, by renameat2(2).
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(second))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under a second name, by a hard link where the file system has them."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
