@@ -144,7 +144,7 @@ def export(
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     target = resolve(destination, table=table)
     reading = Reading(schema, options, progress=progress)
-    batches = reading.sources(sources, exclude=[os.fspath(destination)])
+    batches = reading.sources(sources, exclude=_outputs(destination))
     target.check(disposition, schema)
     with Spill(_directory_of(destination)) as spill:
         written, rows = assemble(batches, schema, spill, options)
@@ -161,6 +161,13 @@ def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool)
     if overwrite_table:
         raise UsageError(reason="give a write disposition or overwrite the table, not both")
     return WriteDisposition.parse(asked)
+
+
+def _outputs(destination: Source) -> list[str]:
+    """The output and what stands beside it while it is written: none of that is a source."""
+    path = Path(destination)
+    hidden = [str(path.with_name(f".{path.name}.{suffix}")) for suffix in ("lock", "old", "ready", "writing")]
+    return [str(path), f"{path}.wal", f"{path}.tmp", *hidden]
 
 
 def _directory_of(destination: Source) -> str | None:

@@ -118,6 +118,12 @@ class Reading:
     tally: Tally = field(default_factory=Tally)
     progress: Progress = silent
 
+    def __post_init__(self) -> None:
+        unknown = sorted(self.options.keys() - ReadOptions.__annotations__.keys())
+        if unknown:
+            message = f"no option {', '.join(unknown)}; there are {', '.join(ReadOptions.__annotations__)}"
+            raise TypeError(message)
+
     def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Iterator[BuiltBatch]:
         """Batches of the files that sources stand for, in the order of their URIs.
 
