@@ -173,7 +173,9 @@ def whole_text(element: Element, encodings: list[str]) -> str:
     if element.raw is None:
         return _text_of(element.value).replace("\0", "")
     with _pydicom_may_fail():
-        return decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
+        text = decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
+    # pydicom leaves the escape sequence of ISO 2022 IR 58 in the text.
+    return text.replace("\x1b$)A", "") if "iso_ir_58" in encodings else text
 
 
 def _text_of(value: object) -> str:
