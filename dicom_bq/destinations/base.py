@@ -97,7 +97,7 @@ class Destination(Protocol):
 
         Raises:
             DestinationExistsError: Rows are there, and the disposition is WRITE_EMPTY.
-            DestinationConflictError: A column there has another type or mode; names it.
+            DestinationConflictError: Columns there have another type or mode; names each.
             SchemaLimitError: The schema is more than the destination can hold.
             DestinationError: The destination cannot be written.
         """
@@ -131,9 +131,12 @@ def check_write(
         return
     if disposition is WriteDisposition.WRITE_EMPTY and existing.rows:
         raise DestinationExistsError(destination=destination.uri, rows=existing.rows)
-    for change in _conflicts(existing.schema, schema):
+    conflicts = _conflicts(existing.schema, schema)
+    if conflicts:
+        first, second = conflicts[0].kinds
+        others = "".join(f", {change.path} {change.kinds[0]} and {change.kinds[1]}" for change in conflicts[1:])
         raise DestinationConflictError(
-            destination=destination.uri, path=change.path, first=change.kinds[0], second=change.kinds[1]
+            destination=destination.uri, path=conflicts[0].path, first=first, second=second, others=others
         )
     if schema is not None:
         existing.schema.merge(schema).check_limits(destination.capabilities.limits)

@@ -19,7 +19,7 @@ from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition,
 from dicom_bq.destinations.bigquery_client import Session, UnavailableError
 from dicom_bq.destinations.bigquery_files import PART_BYTES, Checks, Part, parquet_parts
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
-from dicom_bq.destinations.bigquery_plan import LoadPlan, make_plan
+from dicom_bq.destinations.bigquery_plan import LoadPlan, check_required, make_plan
 from dicom_bq.destinations.bigquery_runs import Load, Run
 from dicom_bq.destinations.bigquery_staging import Staging
 from dicom_bq.errors import DestinationError, DestinationExistsError
@@ -86,6 +86,9 @@ class BigQueryTable:
                 raise
         if schema is not None:
             self._plan(resource, schema, disposition)
+        elif existing is not None and disposition is not WriteDisposition.WRITE_TRUNCATE:
+            possible = existing.schema.expected().to_bigquery()
+            check_required(self.uri, existing.schema.to_bigquery(), possible)
 
     def plan(self, schema: TableSchema, disposition: WriteDisposition) -> LoadPlan:
         """What ``write`` would do with rows of this schema; changes nothing.

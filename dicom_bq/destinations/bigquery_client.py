@@ -105,9 +105,10 @@ class Session:
 
     def resource(self) -> dict[str, Any] | None:
         """The table's resource, None when there is no such table."""
+        location = self.location  # a dataset that is missing is an error
+
         from google.api_core.exceptions import NotFound
 
-        location = self.location  # a dataset that is missing is an error
         with self.translated():
             try:
                 found = self.client.get_table(self._reference()).to_api_repr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +14,6 @@ from dicom_bq.errors import DestinationError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP_ROWS = 20_000
-"""Rows of a row group, more or less: with 800 columns the footer has half a megabyte for each."""
 PART_BYTES = 256 * 1024 * 1024
 """Size of a staged file, more or less; BigQuery reads files in parallel."""
 MOST_PARTS = 10_000
@@ -104,18 +103,22 @@ def parquet_parts(
         part_bytes: A file is closed when it has so many; None for one file.
 
     Yields:
-        Files, at least one; the last may be the only one without rows.
+        Files, at least one; it alone may have no rows.
 
     Raises:
         DestinationError: ``check`` says so, a column is NULL that must not be, or the disk is full.
     """
     import pyarrow as pa
 
-    groups = _row_groups(batches, schema, check)
+    from dicom_bq.destinations.row_groups import row_groups
+
+    groups = row_groups(_checked(batches, schema, check))
     try:
-        more = True
-        while more:
-            part, more = _write_part(groups, schema, part_bytes)
+        first = next(groups, None)
+        required = True
+        while required or first is not None:
+            part, first = _write_part(first, groups, schema, part_bytes)
+            required = False
             yield part
     except pa.ArrowInvalid as error:
         raise DestinationError(
@@ -131,38 +134,33 @@ def parquet_parts(
         ) from error
 
 
-def _row_groups(
+def _checked(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, check: Callable[[pa.RecordBatch], None]
-) -> Iterator[pa.Table]:
-    import pyarrow as pa
-
+) -> Iterator[pa.RecordBatch]:
     from dicom_bq.conform import conform
 
-    waiting: list[pa.RecordBatch] = []
     for batch in batches:
         conformed = conform(batch, schema)
         check(conformed)
-        waiting.append(conformed)
-        if sum(batch.num_rows for batch in waiting) >= ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
+        yield conformed
 
 
-def _write_part(groups: Iterator[pa.Table], schema: pa.Schema, part_bytes: int | None) -> tuple[Part, bool]:
-    """One file, and whether rows may be left."""
+def _write_part(
+    group: pa.Table | None, groups: Iterator[pa.Table], schema: pa.Schema, part_bytes: int | None
+) -> tuple[Part, pa.Table | None]:
+    """One file, and the first group of the next one."""
     import pyarrow.parquet as pq
 
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller's)
-    rows, more = 0, False
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for group in groups:
-            writer.write_table(group)
-            rows += group.num_rows
-            if part_bytes is not None and file.tell() >= part_bytes:
-                more = True
-                break
-    size = file.tell()
-    file.seek(0)
-    return Part(file, rows, size, hashlib.file_digest(file, "sha256").hexdigest()), more
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        rows = 0
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            while group is not None and (part_bytes is None or file.tell() < part_bytes or not rows):
+                writer.write_table(group, row_group_size=group.num_rows)
+                rows += group.num_rows
+                group = next(groups, None)
+        size = file.tell()
+        file.seek(0)
+        part = Part(file, rows, size, hashlib.file_digest(file, "sha256").hexdigest())
+        stack.pop_all()  # the file is the caller's now
+    return part, group

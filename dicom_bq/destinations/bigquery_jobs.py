@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from dicom_bq.destinations.bigquery_client import Job, Session, UnavailableError
@@ -25,8 +25,6 @@ MOST_ATTEMPTS = 5
 """Jobs of one load that one process starts. Failed ones count for the 1,500 a table and day."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 32.0
 """Seconds before a second attempt, and at most; before the next question whether a job is done, a tenth."""
-
-Sleep = Callable[[float], None]
 
 
 def load_id(run: str, table: str, disposition: str, content: str, fields: Sequence[dict[str, Any]]) -> str:
@@ -54,7 +52,6 @@ def complete(
     load: str,
     configuration: dict[str, Any],
     source: IO[bytes] | Sequence[str],
-    sleep: Sleep = time.sleep,
 ) -> Job:
     """Load, once, whatever happens on the way.
 
@@ -63,7 +60,6 @@ def complete(
         load: Id of the load.
         configuration: The job's.
         source: A file to upload, or gs:// URIs.
-        sleep: Waits so many seconds.
 
     Returns:
         The job that loaded, or had loaded already.
@@ -72,39 +68,36 @@ def complete(
         DestinationError: A job failed for a reason that does not go away, or too many failed. Nothing is loaded.
         UnavailableError: BigQuery cannot be reached; what happened is not known.
     """
-    failures = 0
+    failures, pauses = 0, _pauses(FIRST_PAUSE)
     for job_id in attempts(load):
-        pauses = _pauses(FIRST_PAUSE)
-        job = _started(session, job_id, configuration, source, sleep)
+        job = _started(session, job_id, configuration, source)
         if not job.reason:
             return job
         if job.started_here:  # else it failed for a process before this one, and its reason may be gone
             failures += 1
             if job.reason not in TRANSIENT or failures == MOST_ATTEMPTS:
                 raise _failed(session, job, configuration)
-            sleep(next(itertools.islice(pauses, failures - 1, None)))
+            time.sleep(next(pauses))
     raise AssertionError  # attempts() has no end
 
 
-def _started(
-    session: Session, job_id: str, configuration: dict[str, Any], source: IO[bytes] | Sequence[str], sleep: Sleep
-) -> Job:
+def _started(session: Session, job_id: str, configuration: dict[str, Any], source: IO[bytes] | Sequence[str]) -> Job:
     """Start one job, or find it, and wait for its end."""
     for pause in itertools.islice(_pauses(FIRST_PAUSE), MOST_ATTEMPTS - 1):
         try:
-            return wait(session, session.load(job_id, configuration, source), sleep)
+            return wait(session, session.load(job_id, configuration, source))
         except UnavailableError:
             # The job may have been made all the same: starting it again finds it.
-            sleep(pause)
-    return wait(session, session.load(job_id, configuration, source), sleep)
+            time.sleep(pause)
+    return wait(session, session.load(job_id, configuration, source))
 
 
-def wait(session: Session, job: Job, sleep: Sleep = time.sleep) -> Job:
+def wait(session: Session, job: Job) -> Job:
     """The job at its end. There is no bound but BigQuery's own, of six hours for a load job."""
     for pause in _pauses(FIRST_PAUSE / 10):
         if job.done:
             break
-        sleep(pause)
+        time.sleep(pause)
         found = session.job(job.id)
         if found is None:
             raise UnavailableError(
@@ -116,13 +109,13 @@ def wait(session: Session, job: Job, sleep: Sleep = time.sleep) -> Job:
     return job
 
 
-def settled(session: Session, load: str, sleep: Sleep = time.sleep) -> Job | None:
+def settled(session: Session, load: str) -> Job | None:
     """The job of an earlier load that succeeded, None when none did; waits for one that is still running."""
     for job_id in attempts(load):
         job = session.job(job_id)
         if job is None:
             return None
-        job = wait(session, job, sleep)
+        job = wait(session, job)
         if not job.reason:
             return job
     raise AssertionError  # attempts() has no end

@@ -114,7 +114,7 @@ def make_plan(
     if resource is None or disposition is WriteDisposition.WRITE_TRUNCATE:
         fields = replaced(before, ours)
     else:
-        _check_required(name, before, ours)
+        check_required(name.uri, before, ours)
         fields = extended(before, ours)
     fields = tagged(fields, options.policy_tags)
     added, lost = changes(before, fields)
@@ -145,11 +145,12 @@ def make_plan(
     )
 
 
-def _check_required(name: TableName, before: Sequence[Field], ours: Sequence[Field]) -> None:
+def check_required(destination: str, before: Sequence[Field], ours: Sequence[Field]) -> None:
+    """Raise DestinationConflictError, which names each, when a table needs columns that the rows lack."""
     missing = list(missing_required(before, ours))
     if missing:
         raise DestinationConflictError(
-            destination=name.uri,
+            destination=destination,
             path=missing[0],
             first="REQUIRED",
             second="absent",

@@ -45,6 +45,7 @@ class Staging:
         uris, uploaded = [], []
         for number, part in enumerate(parts):
             if number == MOST_PARTS:
+                part.file.close()
                 raise DestinationError(
                     destination=self.session.table_name.uri,
                     reason=f"the rows need more than {MOST_PARTS:,} files, and so more than one load job",

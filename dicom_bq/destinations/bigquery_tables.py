@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dicom_bq import dictionary
 from dicom_bq.column import RECORD, REPEATED, REQUIRED
 from dicom_bq.errors import UsageError
+from dicom_bq.schema_fields import canonical_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,10 +82,8 @@ def check_tag_names(policy_tags: Mapping[str, str]) -> None:
     """Raise UsageError when a policy tag is for a name that no column can ever have."""
     for path in policy_tags:
         name = path.rpartition(".")[2]
-        private = name.startswith("Tag_")
-        own = name in {"OtherElements", "DroppedTags", "SourceDicomStore", "Metadata"}
-        if not (private or own or dictionary.by_keyword(name)):
-            raise UsageError(reason=f"policy tag of {path}: the data dictionary has no keyword {name}")
+        if canonical_name(name) != name:
+            raise UsageError(reason=f"policy tag of {path}: no column is ever called {name}")
 
 
 def changes(before: Sequence[Field], after: Sequence[Field]) -> tuple[tuple[str, ...], tuple[str, ...]]:
