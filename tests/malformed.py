@@ -79,6 +79,9 @@ LIARS: dict[str, bytes] = {
     "implicit VR text of 4 GiB": implicit_file(implicit(0x0040A160, b"short", ALMOST_4_GIB)),
     "sequence of 4 GiB": explicit_file(sequence(item(PATIENT), ALMOST_4_GIB)),
     "item of 4 GiB": explicit_file(open_sequence(item(PATIENT, ALMOST_4_GIB))),
+    "number stored as bytes of 4 GiB": explicit_file(explicit(0x00280010, "OB", b"\x08\0", ALMOST_4_GIB)),
+    "text stored as bytes of 4 GiB": explicit_file(explicit(0x00104000, "OW", b"text", ALMOST_4_GIB)),
+    "group length stored as bytes of 4 GiB": explicit_file(explicit(0x00100000, "OB", b"\0\0", ALMOST_4_GIB)),
     "meta element of 4 GiB": PREFIX + explicit(0x00020001, "OB", b"\0\1", ALMOST_4_GIB) + IDENTITY,
     "deflated text of 4 GiB": meta(DEFLATED) + deflated(IDENTITY + explicit(0x0040A160, "UT", b"short", ALMOST_4_GIB)),
 }

@@ -90,6 +90,7 @@ ROWS: dict[str, Callable[[], bytes]] = {
     ),
     "a sequence of 1.9 MB": sequence_of_2_megabytes,
     "a text of 2 MB": lambda: explicit_file(explicit(0x0040A160, "UT", "é".encode() * 1_000_000)),
+    "a text of 100 kB stored as bytes": lambda: explicit_file(explicit(0x0040A160, "OB", b"t" * 100_000)),
     "1,000,000 empty values": lambda: implicit_file(implicit(0x00080008, b"\\" * 1_000_000)),
     "300,000 numbers": lambda: implicit_file(implicit(0x30060050, b"\\".join([b"-1.5"] * 300_000) + b" ")),
     "a name of 60,000 delimiters": lambda: explicit_file(explicit(0x00100010, "PN", b"^=" * 30_000)),

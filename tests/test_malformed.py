@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -19,12 +20,21 @@ from hypothesis import strategies as st
 from dicom_bq.columns.build import build
 from dicom_bq.scan.part10 import Scanned, scan_files
 from tests import malformed
-from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, small_file, truncations
+from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, explicit, explicit_file, small_file, truncations
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures/dicom"
 SECONDS = 10  # catches hangs; measures nothing
 NAME = "Odd^File"
 MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def no_flood() -> Iterator[None]:
+    """Let what asks for gigabytes fail here, not take the machine with it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (8192 * MEBIBYTE, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +102,23 @@ def test_a_hostile_file_leaves_its_neighbours_alone(name: str, tmp_path: Path) -
     for row in (rows[0], rows[-1]):
         assert row["SOPInstanceUID"] == "2.25.1"
         assert row["PatientName"]["Alphabetic"]["GivenName"] == "File"
+
+
+@pytest.mark.parametrize("stored", ["OB", "OW", "UN", "UT", "LT"])
+@pytest.mark.parametrize("tag", [0x0040A160, 0x00291010], ids=["public", "private"])
+def test_a_long_value_is_never_read_from_a_neighbour(stored: str, tag: int, tmp_path: Path) -> None:
+    """Values of excluded VRs are passed over without being read; what is not read must not be in a row."""
+    mine, other = b"m" * 60_000, b"o" * 60_000
+    paths = [tmp_path / "mine.dcm", tmp_path / "other.dcm"]
+    paths[0].write_bytes(explicit_file(explicit(tag, stored, mine)))
+    paths[1].write_bytes(explicit_file(explicit(0x0040A160, "UT", other)))
+    _, rows = read(paths)
+    assert rows[1]["TextValue"] == other.decode()
+    kept = rows[0].get("TextValue") or "".join(
+        text for element in rows[0].get("OtherElements") or [] for text in element["Data"]
+    )
+    dropped = [entry["TagName"] for entry in rows[0]["DroppedTags"]]
+    assert kept == mine.decode() if not dropped else not kept
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
