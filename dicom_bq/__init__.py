@@ -76,13 +76,20 @@ sys.modules[f"{__name__}.scan"].__class__ = _ScanPackage
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("dicom-bq")
+        return _version()
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dicom-bq")
+    except PackageNotFoundError:  # run from a checkout that nothing installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import signal
-import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -40,12 +42,20 @@ EXIT_CODES: Mapping[type[DicomBqError], int] = {
 """By class of error; the first that fits."""
 
 
+def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        from dicom_bq import __version__
+
+        click.echo(f"dicom-bq {__version__}")
+        context.exit()
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 everything was exported, 1 some files failed (or schemas differ), 2 usage, "
     "3 the destination refused.",
 )
-@click.version_option(package_name="dicom-bq", prog_name="dicom-bq")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def dicom_bq() -> None:
     """DICOM metadata as typed, nested tables in DuckDB or Parquet.
 
@@ -74,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False)
+        with _own_process():
+            result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -87,6 +97,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last place where a bug can be told without a patient's data
         return _complain(_without_values(error), BUG)
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _own_process() -> Iterator[None]:
+    """What a program may settle and a library may not: signals, and what other packages have to say.
+
+    pydicom warns of values, and quotes them.
+    """
+    logging.getLogger("pydicom").addHandler(logging.NullHandler())
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
@@ -111,7 +137,3 @@ def _without_values(error: Exception) -> str:
         f"a bug: {type(error).__name__}. The destination is as it was. Please report it with these lines, "
         f"which hold no patient data:\n{frames}"
     ).rstrip()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

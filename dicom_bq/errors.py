@@ -45,7 +45,9 @@ class DicomBqError(Exception):
 
 
 def _rebuild(kind: type[DicomBqError], facts: dict[str, Any]) -> DicomBqError:
-    return kind(**facts)
+    error = kind.__new__(kind)  # whose own __init__ may take fewer facts than it sets
+    DicomBqError.__init__(error, **facts)
+    return error
 
 
 class ScanError(DicomBqError):
@@ -54,6 +56,12 @@ class ScanError(DicomBqError):
     template = "{reason} at byte {offset}"
     readable_otherwise = True
     """Another reader may make sense of the file."""
+
+
+class DamagedError(ScanError):
+    """Bytes that no reader should be tried on. Facts: ``reason``, ``offset``."""
+
+    readable_otherwise = False
 
 
 class TruncatedError(ScanError):
