@@ -96,6 +96,9 @@ def _facts(tag: int, numeric_strings: NumericStrings) -> tuple[int, int, bool, b
         return PRIVATE_KEY + tag, UNKNOWN, False, False, 0
     rule = vr_rules.load().vr[entry.vr]
     family = TYPED[entry.vr] if numeric_strings == "typed" and entry.vr in TYPED else rule.family
+    if entry.repeater_mask and family is Family.SEQUENCE:
+        # (50xx,2600) alone, retired: sequences of several groups in one column could not be told apart
+        family = Family.OPAQUE
     trim = Trim.BOTH if rule.trim == "both" else Trim.TRAILING
     return entry.tag, FAMILY_NUMBER[family], entry.repeated, bool(entry.repeater_mask), trim
 

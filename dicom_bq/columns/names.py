@@ -20,14 +20,15 @@ def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
         counts: Names of each element.
     """
     groups, group_counts = _parts(values, "=")
-    too_many = group_counts > len(NAME_GROUPS)
+    bad = group_counts > len(NAME_GROUPS)
+    bad |= pc.equal(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)  # one of several is empty
     records = []
     for number in range(len(NAME_GROUPS)):
         record, overflow = _group(_nth(groups, group_counts, number))
-        too_many |= overflow
+        bad |= overflow
         records.append(record)
     names = pa.StructArray.from_arrays(records, names=list(NAME_GROUPS))
-    return Flat(names, counts, reasons(len(counts), (Reason.NOT_PARSEABLE, per_element(too_many, counts))))
+    return Flat(names, counts, reasons(len(counts), (Reason.NOT_PARSEABLE, per_element(bad, counts))))
 
 
 def _group(values: pa.StringArray) -> tuple[pa.StructArray, npt.NDArray[np.bool_]]:

@@ -138,7 +138,23 @@ def find_paths(
         inside = accepted[table.item_sequence] if items else np.zeros(0, np.bool_)
         paths.item_node[inside] = paths.node[table.item_sequence[inside]]
         rows = np.flatnonzero((table.item != ROOT) & np.append(inside, False)[table.item])
+    _forgive_empty(table, facts, paths, empty)
     return paths
+
+
+def _forgive_empty(table: ElementTable, facts: TagFacts, paths: Paths, empty: npt.NDArray[np.bool_]) -> None:
+    """A dropped sequence without any value in it has no value itself, so that it is not dropped.
+
+    What is in a dropped sequence follows it in document order, up to the next element that was reached.
+    """
+    dropped = np.flatnonzero((paths.place == Place.DROPPED) & table.walked)
+    if len(dropped):
+        unreached = paths.level < 0
+        owner = np.maximum.accumulate(np.where(unreached, 0, np.arange(len(table))))
+        value = unreached & ~table.walked & ~empty & (facts.family != NOT_DATA)
+        filled = np.zeros(len(table), np.bool_)
+        filled[owner[value]] = True
+        paths.set(dropped[~filled[dropped]], Place.EMPTY)
 
 
 def _place_level(

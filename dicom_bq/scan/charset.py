@@ -6,7 +6,7 @@ sequence, are decoded - by pydicom, which knows the code extensions of ISO 2022 
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import vr_rules
 from dicom_bq.elements import VR_NUMBER, ElementTable, Note
 from dicom_bq.problems import Reason
+from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.vr import containers, nearest
 
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -26,6 +27,10 @@ DEFAULT_REPERTOIRE = "iso8859"
 DELIMITERS = {"PN": {0x5E, 0x3D}, "": {0x09, 0x0A, 0x0C, 0x0D}}
 """Bytes that end a code extension: of names ^ and =, of other text the format effectors (PS3.5 6.1.2.5.3)."""
 PN = VR_NUMBER["PN"]
+LATIN_1 = "latin_1"
+LATIN_1_HALF = re.compile("[\x80-\xff]")
+ESCAPE_SEQUENCE = re.compile(r"\x1b(\$[()]?.|[()\-].)", re.DOTALL)
+"""Designations of PS3.3 tables C.12-3 and C.12-4 that a decoder left in the text."""
 
 
 @cache
@@ -91,8 +96,7 @@ def python_encodings(value: bytes) -> tuple[str, ...]:
     from pydicom.charset import convert_encodings
 
     terms = [term.strip(" \0") for term in value.decode("latin-1").split("\\")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             return tuple(convert_encodings(terms))
         except (LookupError, ValueError):  # an embedded NUL; or the caller made pydicom strict
@@ -103,18 +107,16 @@ def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
     """Decode one value, code extensions included; what does not decode becomes U+FFFD."""
     from pydicom.charset import decode_bytes
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
-            if is_name:
-                return "=".join(decode_bytes(group, list(encodings), DELIMITERS["PN"]) for group in raw.split(b"="))
-            return decode_bytes(raw, list(encodings), DELIMITERS[""])
+            text = decode_bytes(raw, list(encodings), DELIMITERS["PN" if is_name else ""])
         except (UnicodeError, LookupError, ValueError):  # only when the caller made pydicom strict
             return raw.decode("ascii", "replace")
+    return ESCAPE_SEQUENCE.sub("", text) if "\x1b" in text else text
 
 
 def _reason(raw: bytes, text: str, encodings: Sequence[str]) -> Reason | None:
     if "\ufffd" in text:
         return Reason.UNDECODABLE
-    outside = encodings[0] == DEFAULT_REPERTOIRE and ESCAPE not in raw
-    return Reason.ASSUMED_LATIN_1 if outside else None
+    assumed = encodings[0] == DEFAULT_REPERTOIRE and LATIN_1 not in encodings
+    return Reason.ASSUMED_LATIN_1 if assumed and LATIN_1_HALF.search(text) else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.rows import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicom_bq.scan.scalar import PIXEL_DATA_TAGS, tables
 
@@ -41,7 +42,8 @@ def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
     batch = Batch()
     for dataset in datasets:
         mark = batch.rows.mark()
-        append_dataset(dataset, batch)
+        with quiet():
+            append_dataset(dataset, batch)
         batch.rows.finish_instance(mark)
     return normalise(batch.rows, b"".join(batch.chunks))
 
@@ -63,6 +65,8 @@ def _append(dataset: Dataset, batch: Batch) -> bool:
         tag = next(tags, None)
         if tag is not None:
             element = current.get_item(tag)
+            if element.VR == "SQ" and not getattr(element, "is_little_endian", True):
+                element = current[tag]  # items in big endian: pydicom reads them
             items = _append_element(element, int(tag), item, batch)
             if items is not None:
                 stack.append((tags, current, item, items, len(rows) - 1))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING
 
 from dicom_bq.errors import ScanError
 from dicom_bq.problems import Reason
+from dicom_bq.scan.quiet import quiet
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
@@ -38,7 +38,8 @@ def scan_by_pydicom(uri: str, error: ScanError, batch: Batch, options: ScanOptio
     try:
         dataset = _read(uri)
         batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.READ_BY_PYDICOM))
-        append_dataset(dataset, batch)
+        with quiet():
+            append_dataset(dataset, batch)
     except (
         Exception
     ) as other:  # pydicom says that bytes are wrong in a dozen ways, zlib.error and struct.error among them
@@ -53,8 +54,7 @@ def _read(uri: str) -> FileDataset:
     """Read with pydicom; what it only warns of when data is missing counts as an error here."""
     import pydicom
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with quiet() as caught:
         dataset = pydicom.dcmread(uri, force=True)
     if any("End of file" in str(warning.message) or "unexpected" in str(warning.message).lower() for warning in caught):
         raise ScanError(reason="file ends inside an element", offset=0)

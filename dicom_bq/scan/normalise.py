@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 import vr_rules
+from dicom_bq import dictionary
 from dicom_bq.elements import VR_NUMBER, ElementTable
 from dicom_bq.scan.charset import to_utf8
 from dicom_bq.scan.expand import expand, in_sequence_order
 from dicom_bq.scan.rows import Rows
-from dicom_bq.scan.vr import resolve, resolve_us_or_ss
+from dicom_bq.scan.vr import opaque_numbers, resolve, resolve_us_or_ss
 
 DEEPEST = 16
 """Rounds of opening hidden sequences: one inside the other, past the 15 levels that a table can hold."""
@@ -67,25 +68,29 @@ def _as_table(rows: Rows, data: bytes) -> ElementTable:
 
 
 def _units() -> dict[int, int]:
-    """Bytes that change places together, by VR number: an AT is two numbers of two bytes (PS3.5 7.3).
-
-    Not of excluded VRs: such a value is not needed, and need not be in the arena.
-    """
+    """Bytes that change places together, by VR number: an AT is two numbers of two bytes (PS3.5 7.3)."""
     rules = vr_rules.load().vr
-    wanted = {code: rule for code, rule in rules.items() if rule.family is not vr_rules.Family.OPAQUE}
-    binary = {code: rule.unit for code, rule in wanted.items() if rule.unit and code in VR_NUMBER}
+    binary = {code: rule.unit for code, rule in rules.items() if rule.unit and code in VR_NUMBER}
     return {VR_NUMBER[code]: 2 if code == "AT" else unit for code, unit in binary.items() if unit > 1}
+
+
+def _is_number(tag: int) -> bool:
+    """The dictionary's VR is a number, as which even a value stored as OW is read."""
+    rule = vr_rules.load().vr.get(dictionary.vr_table().get(tag, "UN"))
+    return rule is not None and rule.unit > 0 and rule.family is not vr_rules.Family.OPAQUE
 
 
 def _swap(table: ElementTable, ranges: list[tuple[int, int]]) -> None:
     """Turn big-endian values into little-endian ones, in place in the arena. Rare: the syntax is retired."""
-    arena, units = table.arena.copy(), _units()
+    arena, units, opaque = table.arena.copy(), _units(), opaque_numbers()
     object.__setattr__(table, "arena", arena)
     for first, end in ranges:
         for row in range(first, end):
-            unit = units.get(int(table.stored_vr[row]), 1)
+            stored = int(table.stored_vr[row])
+            unit = units.get(stored, 1) if not opaque[stored] or _is_number(int(table.tag[row])) else 1
             start, size = int(table.offset[row]), int(table.length[row])
-            size -= size % unit
-            if unit > 1:
+            following = int(table.offset[row + 1]) if row + 1 < len(table) else len(arena)
+            # a value that was passed over unread, such as Pixel Data, is not in the arena
+            if unit > 1 and size % unit == 0 and start + size <= following:
                 value = arena[start : start + size].reshape(-1, unit)
                 value[:] = value[:, ::-1].copy()

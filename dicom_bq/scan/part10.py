@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dicom_bq.elements import ROOT, Note
-from dicom_bq.errors import HeaderTooLargeError, NotDicomError, ScanError, TruncatedError
+from dicom_bq.errors import DamagedError, HeaderTooLargeError, NotDicomError, ScanError, TruncatedError
 from dicom_bq.problems import Reason
 from dicom_bq.scan.bytesource import ByteSource, DeflatedSource, FileSource
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form, Rows
@@ -38,6 +38,8 @@ DEFLATED_UIDS = frozenset(
         "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
     }
 )
+_DECLARED = {IMPLICIT_UID: IMPLICIT_LITTLE, BIG_ENDIAN_UID: EXPLICIT_BIG}
+"""Every other transfer syntax is explicit little endian (PS3.5 A.4)."""
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 DIRECTORY_RECORD_SEQUENCE = 0x00041220
 META_SOP_CLASS, META_TRANSFER_SYNTAX = 0x00020002, 0x00020010
@@ -198,7 +200,12 @@ def _scan_part10(source: ByteSource, batch: Batch, options: ScanOptions) -> bool
         head = data_source.read(0, FIRST_READ)
     form = _form(head, position, meta, batch)
     first = len(batch.rows)
-    _walk(data_source, head, position, form, batch, options)
+    try:
+        _walk(data_source, head, position, form, batch, options)
+    except ScanError as error:
+        if data_source is source:
+            raise
+        raise DamagedError(**error.facts) from None  # pydicom would inflate it without a bound
     if form.big_endian:
         batch.rows.swaps.append((first, len(batch.rows)))
     return not meta.sop_class and DIRECTORY_RECORD_SEQUENCE in batch.rows.tag[first:]
@@ -290,18 +297,29 @@ def _read_meta(source: ByteSource, head: bytes, position: int, batch: Batch) -> 
 
 def _form(head: bytes, position: int, meta: _Meta, batch: Batch) -> Form:
     """How the data set is encoded: as its transfer syntax says (PS3.5 10), unless its first element shows otherwise."""
-    uid = meta.transfer_syntax
-    declared = {IMPLICIT_UID: IMPLICIT_LITTLE, BIG_ENDIAN_UID: EXPLICIT_BIG}.get(uid, EXPLICIT_LITTLE)
+    declared = _DECLARED.get(meta.transfer_syntax, EXPLICIT_LITTLE)
     first = head[position : position + 6]
-    if len(first) < 6:
+    if len(first) < 6 or not any(first):
         return declared
-    explicit = first[4:6] in tables().codes
-    big = explicit and first[0] == 0 and first[1] != 0
-    found = Form(not explicit, big) if explicit else IMPLICIT_LITTLE
-    if uid and found != declared and not (declared.implicit and not any(first)):
-        instance = len(batch.rows.counts)
-        batch.rows.notes.append(Note(instance, -1, Reason.OTHER_SYNTAX))
+    found = declared
+    if first[4:6] not in tables().codes:
+        found = IMPLICIT_LITTLE
+    elif declared.implicit or not meta.transfer_syntax or not _known(first, declared):
+        orders = (EXPLICIT_LITTLE, EXPLICIT_BIG) if declared.implicit or not declared.big_endian else (EXPLICIT_LITTLE,)
+        found = next(
+            (form for form in orders if _known(first, form)), found if not declared.implicit else EXPLICIT_LITTLE
+        )
+    if meta.transfer_syntax and found != declared:
+        batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.OTHER_SYNTAX))
     return found
+
+
+def _known(first: bytes, form: Form) -> bool:
+    """The tag at the start is in the dictionary when it is read this way."""
+    from dicom_bq import dictionary
+
+    order: Literal["big", "little"] = "big" if form.big_endian else "little"
+    return int.from_bytes(first[:2], order) << 16 | int.from_bytes(first[2:4], order) in dictionary.vr_table()
 
 
 def _walk(source: ByteSource, head: bytes, start: int, form: Form, batch: Batch, options: ScanOptions) -> None:

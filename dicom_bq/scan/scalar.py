@@ -232,7 +232,7 @@ class Walker:
             if not tag and not self.stack and not any(self.data[position:]):
                 self._stop(StopKind.END, len(self.data), position)
             vr, value = 0, position + 8
-            length = frame.codec.length.unpack_from(self.data, position + 4)[0]
+            length: int = frame.codec.length.unpack_from(self.data, position + 4)[0]
             sequence = tag in known.sequences or (length == UNDEFINED_LENGTH and tag not in known.opaque_tags)
         else:
             vr, value, length = self._explicit(position)
@@ -246,7 +246,7 @@ class Walker:
             return self._skip_fragments(tag, vr, value)
         if value + length > frame.end:
             self._jump(tag, vr, value, length)
-            self._require(value, length)
+            self._require(position, value - position + length)
         self.rows.append(frame.item, tag, vr, self.base + value, length)
         return value + length
 
@@ -275,8 +275,8 @@ class Walker:
         """Descend into a sequence (PS3.5 7.5)."""
         frame, rows = self.frame, self.rows
         undefined = length == UNDEFINED_LENGTH
-        if not undefined and value + length > frame.end:
-            self._require(value, length)
+        if not undefined:
+            self._require(value - 8, 8 + length)
         row = rows.append(frame.item, tag, vr, self.base + value, 0 if undefined else length)
         rows.walked.append(row)
         # PS3.5 6.2.2 note 2 and CP-246: UN of undefined length holds items in implicit VR little endian
@@ -289,8 +289,8 @@ class Walker:
         frame, value = self.frame, position + 8
         if frame.item == SEQUENCE_LEVEL and element == ITEM:
             undefined = length == UNDEFINED_LENGTH
-            if not undefined and value + length > frame.end:
-                self._require(value, length)
+            if not undefined:
+                self._require(position, 8 + length)
             self.rows.item_sequence.append(frame.row)
             item = len(self.rows.item_sequence) - 1
             end = frame.end if undefined else value + length

@@ -56,7 +56,9 @@ def _standard(tags: npt.NDArray[np.uint32], stored: npt.NDArray[np.uint8]) -> np
     codes = pa.array(tags).dictionary_encode()
     known = np.array([_dictionary_number(tag) for tag in codes.dictionary.to_pylist()], np.uint8)
     found = known[codes.indices.to_numpy()] if len(known) else np.zeros(0, np.uint8)
-    return np.where(found != 0, found, np.where(stored == 0, UN, stored)).astype(np.uint8)
+    silent = (stored == 0) | (stored == UN)
+    useful = (found != 0) & (silent | ~opaque_numbers()[found])  # OB stays OB where the dictionary says "OB or OW"
+    return np.where(useful, found, np.where(stored == 0, UN, stored)).astype(np.uint8)
 
 
 def _dictionary_number(tag: int) -> int:

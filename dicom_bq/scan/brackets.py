@@ -1,0 +1,153 @@
+"""Brackets: from a flat run of element headers to items and sequences, for a whole batch at once.
+
+Tokens are element headers in file order, item tags and delimitation items among them. A sequence or an item opens a
+bracket; it closes at a delimitation item when its length is undefined, else where its length says. The number of
+brackets open around a token is its level: even for elements, odd for items. A file whose brackets do not close as
+they were opened is refused, and read by the scalar walker, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dicom_bq.elements import UNDEFINED_LENGTH
+
+Array: TypeAlias = npt.NDArray[Any]
+
+MAX_LEVEL = 64
+"""Levels looked at; more deeply nested files are the scalar walker's. A table holds 15 sequences, so 31 levels."""
+NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Element headers of the files of a batch; arrays of shape (tokens,), file after file.
+
+    Attributes:
+        position: Arena position of the header; int64.
+        value: Arena position of the value; int64.
+        length: Length field; int64.
+        opens: It is a sequence or an item; bool.
+        item: It is an item; bool.
+        item_end: It is an item delimitation; bool.
+        sequence_end: It is a sequence delimitation; bool.
+        file: Number of its file, ascending; int32.
+        first: First token of each file, and the number of tokens at the end; int64, shape (files + 1,).
+        end: Position where each file's elements end; int64, shape (files,).
+    """
+
+    position: Array
+    value: Array
+    length: Array
+    opens: Array
+    item: Array
+    item_end: Array
+    sequence_end: Array
+    file: Array
+    first: Array
+    end: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """How tokens are nested.
+
+    Attributes:
+        level: Brackets open around each token; int64.
+        holder: Token that opened the innermost of them, ``NONE`` for none; int64.
+        content: Bytes between an opening token's value position and its close; int64, 0 for others.
+        well_formed: Each file's brackets close as they should; bool, shape (files,).
+    """
+
+    level: Array
+    holder: Array
+    content: Array
+    well_formed: Array
+
+
+def nest(tokens: Tokens) -> Nested:
+    """Match all brackets of a batch."""
+    count, files = len(tokens.position), len(tokens.end)
+    opened = np.flatnonzero(tokens.opens)
+    undefined = tokens.length[opened] == UNDEFINED_LENGTH
+    defined = opened[~undefined]
+    delimiter = tokens.item_end | tokens.sequence_end
+    well_formed = np.ones(files, np.bool_)
+
+    close_position = tokens.value[defined] + tokens.length[defined]
+    past = close_position > tokens.end[tokens.file[defined]]
+    well_formed[tokens.file[defined[past]]] = False
+    close_position = np.minimum(close_position, tokens.end[tokens.file[defined]])
+    close = np.minimum(np.searchsorted(tokens.position, close_position), tokens.first[tokens.file[defined] + 1])
+    level = _levels(tokens, delimiter, close)
+    shallow = level < MAX_LEVEL
+    if not shallow.all():
+        well_formed[tokens.file[~shallow]] = False
+    holder = _holders(tokens, level, shallow & well_formed[tokens.file])
+
+    odd_level = (level & 1).astype(np.bool_)
+    bad = odd_level != (tokens.item | tokens.sequence_end)
+    held = holder != NONE
+    bad |= (level > 0) & ~held | (level < 0) | (delimiter & ~held)
+    bad[delimiter] |= tokens.length[holder[delimiter]] != UNDEFINED_LENGTH
+    well_formed[tokens.file[bad]] = False
+
+    content = np.zeros(count, np.int64)
+    content[defined] = tokens.length[defined]
+    ends = np.flatnonzero(delimiter & held)
+    content[holder[ends]] = tokens.position[ends] - tokens.value[holder[ends]]
+    _check_closes(tokens, level, defined, close, close_position, well_formed)
+    return Nested(level, holder, content, well_formed)
+
+
+def _levels(tokens: Tokens, delimiter: Array, close: Array) -> Array:
+    """Brackets open around each token, counted from its file's start."""
+    change = np.zeros(len(tokens.position) + 1, np.int64)
+    change[1:] += tokens.opens
+    change[1:] -= delimiter
+    change[:-1] -= np.bincount(close, minlength=len(change))[:-1]
+    running = np.cumsum(change[:-1])
+    starts = tokens.first[:-1]
+    inside = starts < len(running)
+    before = np.zeros(len(starts), np.int64)
+    before[inside] = running[starts[inside]]
+    level: Array = running - before[tokens.file]
+    return level
+
+
+def _holders(tokens: Tokens, level: Array, wanted: Array) -> Array:
+    """The latest opening token one level out, of the same file."""
+    holder = np.full(len(level), NONE, np.int64)
+    opens = np.flatnonzero(tokens.opens & wanted)
+    deepest = int(level[wanted].max(initial=0))
+    for outer in range(deepest):
+        inner = np.flatnonzero((level == outer + 1) & wanted)
+        candidates = opens[level[opens] == outer]
+        if not len(inner) or not len(candidates):
+            continue
+        place = np.searchsorted(candidates, inner) - 1
+        found = candidates[np.maximum(place, 0)]
+        good = (place >= 0) & (tokens.file[found] == tokens.file[inner])
+        holder[inner[good]] = found[good]
+    return holder
+
+
+def _check_closes(
+    tokens: Tokens, level: Array, defined: Array, close: Array, position: Array, well_formed: Array
+) -> None:
+    """A bracket of defined length closes at a token's start, after everything in it has closed; so does a file."""
+    file = tokens.file[defined]
+    at_end = close == tokens.first[file + 1]
+    inside = np.flatnonzero(~at_end)
+    off = tokens.position[close[inside]] != position[inside]
+    off |= level[close[inside]] > level[defined[inside]]
+    well_formed[file[inside[off]]] = False
+    well_formed[file[at_end & (position != tokens.end[file])]] = False
+    total = np.bincount(tokens.file[tokens.opens], minlength=len(tokens.end))
+    closed = np.bincount(tokens.file[tokens.item_end | tokens.sequence_end], minlength=len(tokens.end))
+    closed += np.bincount(file, minlength=len(tokens.end))
+    well_formed[total != closed] = False

@@ -1,0 +1,204 @@
+"""Lanes: many element chains of a batch advanced together, one element a step.
+
+See ``lockstep`` for the idea. A lane starts at a position and reads element after element until it meets the next
+item tag, the end of its file's bytes, or something that it does not understand. Lanes know nothing of nesting: into
+a sequence or an item they simply go on, over a delimitation item they simply pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dicom_bq.elements import UNDEFINED_LENGTH
+from dicom_bq.scan.scalar import LONG, SQ, UN, tables
+
+Array: TypeAlias = npt.NDArray[Any]
+
+PADDING = 32
+"""Bytes after the last file in an arena: a header may be looked at past a file's end, never past the arena's."""
+HALF, WORD = np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
+ITEM_WORD, PIXEL_DATA_WORD = np.uint64(0xE000FFFE), np.uint64(0x00107FE0)
+DELIMITER_HALF = np.uint64(0xFFFE)
+UNDEFINED = np.uint64(UNDEFINED_LENGTH)
+ENCAPSULATED, ODD = 1 << 40, 1 << 41
+"""Stop positions past every end: at a value of undefined length that may be the Pixel Data; at what is not understood."""
+NOT_A_VR = 0xFF
+
+
+@cache
+def _vr_table() -> Array:
+    """VR number plus ``LONG`` by the two bytes of an explicit VR as a little-endian number; uint8, shape (65536,)."""
+    table = np.full(1 << 16, NOT_A_VR, np.uint8)
+    for code, number in tables().codes.items():
+        table[int.from_bytes(code, "little")] = number
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class TagSet:
+    """A set of tags that is asked about for whole arrays: a hash table without collisions.
+
+    Attributes:
+        multiplier: Odd factor, found by trial, that sends every member to a slot of its own.
+        slots: Member by slot, as ``element << 16 | group``; uint64, shape (65536,).
+    """
+
+    multiplier: np.uint64
+    slots: Array
+
+    @classmethod
+    def of(cls, tags: frozenset[int]) -> TagSet:
+        """Make the set of these tags."""
+        words = np.array([(tag & 0xFFFF) << 16 | tag >> 16 for tag in tags], np.uint64)
+        for factor in range(0x9E3779B1, 1 << 32, 2):
+            slot = _slot(words, np.uint64(factor))
+            if len(np.unique(slot)) == len(words):
+                slots = np.zeros(1 << 16, np.uint64)
+                slots[slot] = words
+                return cls(np.uint64(factor), slots)
+        raise AssertionError  # a few hundred tags and 65,536 slots: the third factor or so does it
+
+    def has(self, words: Array) -> Array:
+        """Which of these (``element << 16 | group``, uint64) are members."""
+        found: Array = self.slots[_slot(words, self.multiplier)] == words
+        return found
+
+
+def _slot(words: Array, factor: np.uint64) -> Array:
+    slot: Array = ((words * factor) & WORD) >> np.uint64(16)
+    return slot
+
+
+@cache
+def _tag_sets() -> tuple[TagSet, TagSet]:
+    """Standard sequences; standard tags of an excluded VR."""
+    return TagSet.of(tables().sequences), TagSet.of(tables().opaque_tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Lanes that have stopped.
+
+    Attributes:
+        start: First position; int64, ascending.
+        stop: Position where each stopped: at an item tag, at or past its end, ``ENCAPSULATED`` or ``ODD``; int64.
+        at_item: It stopped at an item tag; bool.
+        count: Elements read; int64.
+        token_lane: Lane of each element read, in the order of steps; int32.
+        token_step: Step of it; int32.
+        token_position: Its position; int64.
+        token_header: Its first eight bytes as a number; uint64.
+        token_length: Its length; int64.
+    """
+
+    start: Array
+    stop: Array
+    at_item: Array
+    count: Array
+    token_lane: Array
+    token_step: Array
+    token_position: Array
+    token_header: Array
+    token_length: Array
+
+
+def words(arena: Array) -> Array:
+    """The eight bytes at every position of an arena as one number, without a copy; uint64, shape (bytes - 7,)."""
+    return np.ndarray((len(arena) - 7,), "<u8", buffer=arena.data, strides=(1,))
+
+
+def item_positions(arena: Array) -> Array:
+    """Every even position that holds an item tag (FFFE,E000), in a value or not; int64, ascending."""
+    halves = arena[: len(arena) & ~1].view("<u2")
+    found = np.flatnonzero(halves == 0xFFFE)
+    found = found[found < len(halves) - 1]
+    positions: Array = found[halves[found + 1] == 0xE000] * 2
+    return positions
+
+
+def advance(arena: Array, start: Array, end: Array, *, implicit: bool) -> Lanes:
+    """Run lanes until all have stopped.
+
+    Args:
+        arena: Bytes of the batch, ``PADDING`` after the last file.
+        start: Where each lane starts, ascending.
+        end: Where the bytes of its file end.
+        implicit: The data sets have no VR in the stream.
+    """
+    word_at, read = words(arena), _implicit_step if implicit else _explicit_step
+    stop, at_item = start.copy(), np.zeros(len(start), np.bool_)
+    lane, position, last = np.arange(len(start), dtype=np.int32), start, end - 8
+    steps: list[tuple[Array, Array, Array, Array]] = []
+    while len(lane):
+        inside = position <= last
+        if not inside.all():
+            lane, position, last = lane[inside], position[inside], last[inside]
+        header = word_at[position]
+        if steps:
+            going = (header & WORD) != ITEM_WORD
+            if not going.all():
+                at_item[lane[~going]] = True
+                lane, position, last, header = lane[going], position[going], last[going], header[going]
+        length, following = read(word_at, position, header)
+        steps.append((lane, position, header, length))
+        stop[lane] = following
+        position = following
+    sizes = [len(step[0]) for step in steps]
+    columns = [np.concatenate(column) for column in zip(*steps, strict=True)] if steps else [np.zeros(0, np.int64)] * 4
+    token_step = np.repeat(np.arange(len(steps), dtype=np.int32), sizes)
+    count = np.bincount(columns[0], minlength=len(start))
+    return Lanes(
+        start, stop, at_item, count, columns[0], token_step, columns[1], columns[2], columns[3].astype(np.int64)
+    )
+
+
+def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:
+    """Length of each element, and where its lane goes on."""
+    code = _vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
+    long = (code & LONG) != 0
+    delimiter = (header & HALF) == DELIMITER_HALF
+    length = header >> np.uint64(48)
+    long &= ~delimiter
+    at = np.flatnonzero(long)
+    length[at] = word_at[position[at] + 8] & WORD
+    marks = np.flatnonzero(delimiter)
+    length[marks] = header[marks] >> np.uint64(32)
+    following = position + 8 + length.astype(np.int64)
+    following[at] += 4
+    descend = np.flatnonzero(delimiter | (code == (SQ | LONG)))
+    following[descend] = position[descend] + np.where(long[descend], 12, 8)
+    odd = (code == NOT_A_VR) & ~delimiter
+    undefined = (length == UNDEFINED) & long & (code != (SQ | LONG))
+    _mark(following, header, odd | undefined, undefined & (code != (UN | LONG)))
+    return length, following
+
+
+def _implicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:
+    """As ``_explicit_step``; the dictionary tells what is a sequence, and any undefined length may be one."""
+    sequences, opaque = _tag_sets()
+    tag, length = header & WORD, header >> np.uint64(32)
+    descend = (tag & HALF) == DELIMITER_HALF
+    undefined = length == UNDEFINED
+    descend |= sequences.has(tag)
+    not_sequence = np.zeros(len(tag), np.bool_)
+    at = np.flatnonzero(undefined & ~descend)
+    if len(at):
+        not_sequence[at] = opaque.has(tag[at])
+        descend[at] = ~not_sequence[at]
+    following = position + 8
+    skipped = np.flatnonzero(~descend)
+    following[skipped] += length[skipped].astype(np.int64)
+    _mark(following, header, not_sequence | (tag == 0), not_sequence)
+    return length, following
+
+
+def _mark(following: Array, header: Array, odd: Array, undefined: Array) -> None:
+    """Stop lanes for good where they are odd; an undefined length may be that of the data set's Pixel Data."""
+    if odd.any():
+        following[odd] = ODD
+        following[undefined & ((header & WORD) == PIXEL_DATA_WORD)] = ENCAPSULATED
