@@ -6,7 +6,7 @@ import functools
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
@@ -140,11 +140,16 @@ class Session:
         """
         from google.api_core.exceptions import Conflict
 
-        with self.translated():
-            try:
-                return _told(self._start(job_id, configuration, source))
-            except Conflict:
-                pass  # another attempt got through
+        try:
+            with self.translated():
+                try:
+                    return _told(self._start(job_id, configuration, source))
+                except Conflict:
+                    started_here = False  # another process, or an attempt whose answer got lost
+        except DestinationError:
+            started_here = True  # perhaps: an error in the answer does not say that nothing was done
+            if self.job(job_id) is None:
+                raise
         found = self.job(job_id)
         if found is None:  # for a moment after a conflict: https://github.com/googleapis/python-bigquery/issues/2134
             raise UnavailableError(
@@ -152,7 +157,7 @@ class Session:
                 reason=f"job {job_id} exists and cannot be read",
                 advice="Run the same command again",
             )
-        return found
+        return replace(found, started_here=started_here)
 
     def _start(self, job_id: str, configuration: dict[str, Any], source: IO[bytes] | Sequence[str]) -> Any:  # noqa: ANN401
         from google.cloud.bigquery import LoadJobConfig

@@ -14,7 +14,8 @@ LONGEST_URI = 2_000
 """Characters, as for ``bigqueryDestination.tableUri`` of the Healthcare API."""
 MOST_CLUSTER_COLUMNS = 4
 """https://cloud.google.com/bigquery/docs/clustered-tables#limitations"""
-MOST_LABELS = 64
+MOST_LABELS = 63
+"""BigQuery has room for 64, one of which says that the job is ours."""
 
 GRANULARITIES = ("HOUR", "DAY", "MONTH", "YEAR")
 

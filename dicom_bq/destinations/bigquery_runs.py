@@ -17,7 +17,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,7 +57,7 @@ class Run:
         """Note on disk that this load is about to start; noting it again does nothing."""
         if load not in self.loads:
             self.loads.append(load)
-            self._note({"job": load.job, "content": load.content, "rows": load.rows})
+            self._note(asdict(load))
 
     def forget(self) -> None:
         """The run is finished: the same command is a new one from now on."""
@@ -86,7 +86,7 @@ def journal_path(directory: str | None, key: tuple[str, ...]) -> Path:
 def interrupted(path: Path) -> Run | None:
     """The run that was interrupted, None when there is none."""
     try:
-        return _read(path.read_text())
+        return _read(path, path.read_text())
     except OSError:
         return None
 
@@ -113,12 +113,12 @@ def take_up(path: Path, destination: str) -> Iterator[Run]:
             advice="Set XDG_STATE_HOME to a directory that can be written",
         ) from error
     with journal:
-        run = _read(journal.read())
-        new = run is None
-        run = run or Run(uuid.uuid4().hex)
+        text = _whole_lines(journal.read())
+        journal.truncate(len(text))  # else what is noted next would stand in a line that was cut off
+        found = _read(path, text)
+        run = found or Run(uuid.uuid4().hex)
         run._journal, run._path = journal, path
-        if new:
-            journal.truncate(0)
+        if found is None:
             run._note({"run": run.id, "destination": destination})
             _sync(path.parent)
         try:
@@ -152,19 +152,22 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _read(text: str) -> Run | None:
-    run = None
-    for entry in _entries(text):
-        if "run" in entry:
-            run = Run(str(entry["run"]))
-        elif run is not None:
-            run.loads.append(Load(str(entry["job"]), str(entry["content"]), int(entry["rows"])))
+def _read(path: Path, text: str) -> Run | None:
+    first, *others = _whole_lines(text).splitlines() or [""]
+    if not first:
+        return None
+    try:
+        run = Run(str(json.loads(first)["run"]))
+        run.loads = [Load(**json.loads(line)) for line in others]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DestinationError(
+            destination=str(path),
+            reason="this is no journal of a run",
+            advice="See in BigQuery's job history whether the rows were loaded, then remove it",
+        ) from error
     return run
 
 
-def _entries(text: str) -> Iterator[dict[str, Any]]:
-    for line in text.splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:  # the process was killed while it wrote this line
-            return
+def _whole_lines(text: str) -> str:
+    """The text without a last line that its writer was killed in. It is ASCII: a character is a byte."""
+    return text[: text.rfind("\n") + 1]
