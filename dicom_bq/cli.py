@@ -23,6 +23,7 @@ from dicom_bq.errors import (
     MissingDependencyError,
     ScanError,
     SchemaError,
+    SchemaLimitError,
     UsageError,
 )
 
@@ -35,6 +36,7 @@ FAILED, USAGE, DESTINATION, BUG, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 130, 143
 EXIT_CODES: Mapping[type[DicomBqError], int] = {
     DestinationError: DESTINATION,
     MissingDependencyError: DESTINATION,
+    SchemaLimitError: DESTINATION,
     UsageError: USAGE,
     SchemaError: USAGE,
     ScanError: FAILED,

@@ -109,9 +109,7 @@ def schema_of(
         message = "give files and directories, or keywords, one of the two"
         raise click.UsageError(message)
     if asked:
-        from dicom_bq.schema import schema_from_keywords
-
-        click.echo(FORMATS[form](schema_from_keywords(asked), table))
+        click.echo(FORMATS[form](_of_keywords(asked, options), table))
         return 0
     from dicom_bq.job import survey
 
@@ -158,6 +156,17 @@ def diff(before: str, after: str) -> int:
     for change in changes:
         click.echo(str(change))
     return 1 if changes else 0
+
+
+def _of_keywords(keywords: list[str], options: Mapping[str, Any]) -> TableSchema:
+    from dicom_bq.keywords import paths_from_keywords
+    from dicom_bq.schema import TableSchema
+
+    return TableSchema.from_paths(
+        paths_from_keywords(keywords),
+        include_source_store=options["include_source_store"],
+        numeric_strings=options["numeric_strings"],
+    )
 
 
 def _lines(file: TextIO | None) -> list[str]:

@@ -1,0 +1,404 @@
+"""The command line: arguments, streams, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+import dicom_bq
+from dicom_bq.cli import main
+from dicom_bq.schema import TableSchema
+from tests.handmade import explicit_file, text
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+PACKAGE = Path(dicom_bq.__file__).parent
+PATIENT = text(0x00100020, "LO", "SECRET-ID")
+BAD_DATE = explicit_file(PATIENT).replace(text(0x00080060, "CS", "OT"), text(0x00080020, "DA", "SECRETDA"))
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    def run(*arguments: object) -> Done:
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two instances and a web page, in ``archive`` of the current directory."""
+    directory = tmp_path / "archive"
+    directory.mkdir()
+    (directory / "a.dcm").write_bytes(BAD_DATE)
+    (directory / "b.dcm").write_bytes(explicit_file(PATIENT))
+    (directory / "page.html").write_text("<html>")
+    monkeypatch.chdir(tmp_path)
+    return directory
+
+
+Run = Callable[..., Done]
+
+
+# In general
+
+
+def test_no_command_is_a_usage_error(run: Run) -> None:
+    done = run()
+    assert done.code == 2
+    assert "Usage: dicom-bq" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["export", "-h"], ["schema", "merge", "--help"]])
+def test_help(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Usage: dicom-bq")
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"dicom-bq {dicom_bq.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["expert"], "No such command 'expert'"),
+        (["export", "archive"], "Missing argument"),
+        (["export", "archive", "x.parquet", "--write-disposition", "append"], "'append' is not one of"),
+        (["export", "archive", "x.parquet", "--overwrite-table", "--write-disposition", "write-empty"], "not both"),
+        (["export", "nowhere", "x.parquet"], "nowhere does not exist"),
+        (["export", "archive/*.txt", "x.parquet"], "no file matches archive/*.txt"),
+        (["export", "archive/**/*", "x.parquet"], "** must be the only wildcard"),
+        (["export", "archive", "x.parquet", "--schema", "nowhere.json"], "nowhere.json: No such file"),
+        (["export", "archive", "x.parquet", "--schema", "latin-1.json"], "latin-1.json: is not UTF-8 text"),
+        (["export", "archive", "x.parquet", "--schema", "archive/page.html"], "page.html: the schema is not JSON"),
+        (["export", "archive", "x.parquet", "--report", "no/where.json"], "no/where.json: the directory does not"),
+        (["export", "archive", "x.parquet", "--max-sequence-bytes", "0"], "0 is not in the range"),
+        (["schema"], "Usage: dicom-bq schema [OPTIONS] SOURCE..."),
+        (["schema", "-q"], "give files and directories, or keywords"),
+        (["schema", "archive", "--keyword", "PatientID"], "one of the two"),
+        (["schema", "--keyword", "PatientId"], "PatientID"),
+        (["schema", "--keyword", "ReferencedImageSequence"], "ask for what is in it"),
+        (["schema", "--keyword", "PixelData"], "never becomes a column"),
+        (["schema", "merge"], "Missing argument"),
+        (["schema", "diff", "a.json"], "Missing argument"),
+        (["schema", "merge", "archive/page.html"], "not JSON"),
+        (["inspect", "nowhere"], "'nowhere' does not exist"),
+        (["rules", "PatientNam"], "did you mean PatientName"),
+    ],
+)
+@pytest.mark.usefixtures("archive")
+def test_usage_errors(run: Run, arguments: list[str], message: str) -> None:
+    Path("latin-1.json").write_bytes(b"\xe9")
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert not Path("x.parquet").exists()
+
+
+def test_a_bug_is_told_without_values(run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        message = "SECRET"
+        raise ZeroDivisionError(message)
+
+    monkeypatch.setattr("dicom_bq.job.export", fail)
+    done = run("export", archive, "x.parquet")
+    assert done.code == 70
+    assert "a bug: ZeroDivisionError" in done.err
+    assert "test_cli.py" in done.err
+    assert "SECRET" not in done.err
+
+
+def test_python_m() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dicom_bq", "--help"], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.startswith("Usage: dicom-bq")
+
+
+# export
+
+
+@pytest.mark.parametrize("out", ["x.duckdb", "x.parquet", "x"])
+def test_export(run: Run, archive: Path, out: str) -> None:
+    done = run("export", archive, out)
+    assert (done.code, done.out) == (0, "")
+    first, second, *rest = done.err.splitlines()
+    shown = "x.duckdb#dicom" if out == "x.duckdb" else out
+    assert first == f"{shown}: 2 rows written, 9 columns (WRITE_EMPTY)"
+    assert second.startswith("3 files found: 2 exported, 1 not DICOM, 0 DICOMDIR, 0 failed;")
+    assert rest == [
+        "Values that did not fit their column, kept in OtherElements:",
+        "  1  (0008,0020)  StudyDate  DA  value is not what its VR asks for",
+    ]
+    assert Path(out).exists()
+
+
+def test_several_sources_and_a_table_name(run: Run, archive: Path) -> None:
+    assert run("export", archive / "a.dcm", "archive/b*", "x.duckdb", "--table", "instances").code == 0
+    with duckdb.connect("x.duckdb") as database:
+        assert database.sql("SELECT count(*) FROM instances").fetchall() == [(2,)]
+
+
+def test_some_failed(run: Run, archive: Path) -> None:
+    (archive / "short.dcm").write_bytes(explicit_file(PATIENT)[:-3])
+    done = run("export", archive, "x.parquet")
+    assert done.code == 1
+    assert "short.dcm: file ends inside the element at byte" in done.err
+    assert pq.read_metadata("x.parquet").num_rows == 2
+
+
+def test_quiet(run: Run, archive: Path) -> None:
+    assert run("export", archive, "x.parquet", "--quiet") == (0, "", "")
+    assert run("schema", archive, "-q").err == ""
+
+
+def test_dispositions(run: Run, archive: Path) -> None:
+    assert run("export", archive, "x.parquet").code == 0
+    refused = run("export", archive, "x.parquet")
+    assert refused.code == 3
+    assert "x.parquet: the table has 2 rows already" in refused.err
+    for option, rows in [
+        (["--write-disposition", "write-append"], 4),
+        (["--overwrite-table"], 2),
+        (["--write-disposition", "write-truncate"], 2),
+    ]:
+        assert run("export", archive, "x.parquet", *option).code == 0
+        assert pq.read_metadata("x.parquet").num_rows == rows
+
+
+def test_destination_refuses(run: Run, archive: Path) -> None:
+    done = run("export", archive, "no/where/x.parquet")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("dicom-bq: no/where/x.parquet: no directory")
+
+
+def test_missing_package(run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.delitem(sys.modules, "dicom_bq.destinations.duckdb", raising=False)
+    done = run("export", archive, "x.duckdb")
+    assert done.code == 3
+    assert "pip install 'dicom-bq[duckdb]'" in done.err
+
+
+def test_schema_file(run: Run, archive: Path) -> None:
+    Path("s.json").write_text(run("schema", "--keyword", "PatientID", "--keyword", "StudyDate").out)
+    done = run("export", archive, "x.parquet", "--schema", "s.json")
+    assert done.code == 0
+    assert pq.read_table("x.parquet").column_names == ["StudyDate", "PatientID", "DroppedTags"]
+    assert "Elements that the schema given has no column for:" in done.err
+
+
+def test_report_file(run: Run, archive: Path) -> None:
+    done = run("export", archive, "x.parquet", "--report", "report.json", "--quiet")
+    assert done == (0, "", "")
+    report = json.loads(Path("report.json").read_text())
+    assert {name: report[name] for name in ("found", "exported", "not_dicom", "failed", "rows")} == {
+        "found": 3,
+        "exported": 2,
+        "not_dicom": 1,
+        "failed": 0,
+        "rows": 2,
+    }
+    assert report["skipped"][0]["uri"].endswith("page.html")
+
+
+def test_read_options(run: Run, archive: Path) -> None:
+    done = run("export", "archive", "x.parquet", "--include-source-store", "--numeric-strings", "typed", "-q")
+    assert done.code == 0
+    assert pq.read_table("x.parquet")["SourceDicomStore"].to_pylist() == ["archive/a.dcm", "archive/b.dcm"]
+
+
+def test_no_value_is_said(run: Run, archive: Path) -> None:
+    (archive / "short.dcm").write_bytes(explicit_file(PATIENT)[:-3])
+    done = run("export", archive, "x.parquet", "--report", "report.json")
+    inspected = [run("inspect", file) for file in sorted(archive.iterdir())]
+    said = "".join([done.err, Path("report.json").read_text(), *(one.out + one.err for one in inspected)])
+    assert "PatientID" in said
+    assert "SECRET" not in said
+
+
+# Interruption: a child that waits in the middle of its work
+
+CHILD = """
+import sys, time
+from dicom_bq import reading
+from dicom_bq.cli import main
+
+def add(*_):
+    print("ready", flush=True)
+    time.sleep(60)
+
+reading.Tally.add = add
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("options", [[], ["--schema", "s.json"]], ids=["spilled", "direct"])
+def test_signals_leave_nothing_behind(
+    archive: Path, number: signal.Signals, code: int, word: str, options: list[str]
+) -> None:
+    Path("s.json").write_text(dicom_bq.schema_from_keywords(["PatientID"]).to_json())
+    before = sorted(Path().rglob("*"))
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, "export", archive, "x.parquet", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(archive.parent), "PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    child.send_signal(number)
+    _, complaint = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert word in complaint.decode()
+    assert sorted(Path().rglob("*")) == before
+
+
+# schema
+
+
+def test_schema_of_files(run: Run, archive: Path) -> None:
+    done = run("schema", archive)
+    assert done.code == 0
+    assert TableSchema.from_json(done.out) == dicom_bq.infer_schema(archive)
+    assert "3 files found: 2 exported" in done.err
+
+
+def test_schema_of_the_fixtures_is_what_an_export_makes(run: Run, tmp_path: Path) -> None:
+    done = run("schema", FIXTURES / "dicom", "-q")
+    assert done.code == 1  # one of the fixtures fails, and says so
+    report = dicom_bq.export(FIXTURES / "dicom", tmp_path / "x.parquet")
+    assert done.out == report.schema.to_json() + "\n"
+
+
+def test_schema_of_keywords(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "keywords").write_text("# what is asked for\nPatientName\n\n00081140.00081155\n")
+    one_by_one = ["--keyword", "PatientName", "--keyword", "ReferencedImageSequence.ReferencedSOPInstanceUID"]
+    done = run("schema", "--keywords-from", tmp_path / "keywords")
+    assert (done.code, done.err) == (0, "")
+    assert done == run("schema", *one_by_one)
+    assert [field["name"] for field in json.loads(done.out)] == [
+        "ReferencedImageSequence",
+        "PatientName",
+        "DroppedTags",
+    ]
+
+
+def test_options_of_keyword_schemas(run: Run) -> None:
+    done = run("schema", "--keyword", "EchoTime", "--numeric-strings", "typed", "--include-source-store")
+    fields = {field["name"]: field["type"] for field in json.loads(done.out)}
+    assert fields == {"EchoTime": "FLOAT", "DroppedTags": "RECORD", "SourceDicomStore": "STRING"}
+
+
+def test_keywords_from_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"PatientID\n")))
+    assert run("schema", "--keywords-from", "-") == run("schema", "--keyword", "PatientID")
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("arrow", "StudyDate: date32[day]"),
+        ("duckdb", 'CREATE TABLE "instances"'),
+        ("table", "StudyDate       DATE    NULLABLE  (0008,0020) Study Date, DA, VM 1"),
+    ],
+)
+def test_formats(run: Run, form: str, line: str) -> None:
+    done = run("schema", "--keyword", "StudyDate", "--format", form, "--table", "instances")
+    assert (done.code, done.err) == (0, "")
+    assert line in done.out
+
+
+def test_duckdb_takes_its_format(run: Run, archive: Path) -> None:
+    done = run("schema", archive, "--format", "duckdb")
+    with duckdb.connect() as database:
+        database.execute(done.out)
+        assert len(database.sql("SELECT * FROM dicom").columns) == 9
+
+
+def test_merge(run: Run, archive: Path) -> None:
+    for name in ("a", "b"):
+        Path(f"{name}.json").write_text(run("schema", archive / f"{name}.dcm").out)
+    done = run("schema", "merge", "a.json", "b.json")
+    assert (done.code, done.err) == (0, "")
+    assert done == run("schema", "merge", "b.json", "a.json", "b.json")
+    assert done.out == run("schema", archive).out
+
+
+def test_merge_of_schemas_that_conflict(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"name": "StudyDate", "type": "STRING"}]')
+    (tmp_path / "b.json").write_text('[{"name": "StudyDate", "type": "DATE"}]')
+    done = run("schema", "merge", tmp_path / "a.json", tmp_path / "b.json")
+    assert (done.code, done.out) == (2, "")
+    assert "StudyDate is STRING NULLABLE in one schema and DATE NULLABLE" in done.err
+
+
+def test_merge_reads_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = run("schema", "--keyword", "PatientID").out
+    monkeypatch.setattr("sys.stdin", io.StringIO(schema))
+    assert run("schema", "merge", "-").out == schema
+
+
+def test_diff(run: Run, tmp_path: Path) -> None:
+    for name, keywords in {"a": ["PatientID", "StudyDate"], "b": ["PatientID", "StudyTime"]}.items():
+        (tmp_path / name).write_text(dicom_bq.schema_from_keywords(keywords).to_json())
+    done = run("schema", "diff", tmp_path / "a", tmp_path / "b")
+    assert (done.code, done.err) == (1, "")
+    assert done.out.splitlines() == [
+        "removed StudyDate: DATE NULLABLE -> absent",
+        "added StudyTime: absent -> TIME NULLABLE",
+    ]
+    assert run("schema", "diff", tmp_path / "a", tmp_path / "a") == (0, "", "")
+
+
+def test_directory_with_the_name_of_a_subcommand(run: Run, archive: Path) -> None:
+    archive.rename("merge")
+    assert TableSchema.from_json(run("schema", "./merge").out) == dicom_bq.infer_schema("merge")
+
+
+# inspect and rules
+
+
+def test_inspect(run: Run, archive: Path) -> None:
+    done = run("inspect", archive / "b.dcm")
+    assert (done.code, done.err) == (0, "")
+    assert "(0010,0020)  PatientID " in done.out
+    assert "SECRET-ID" in run("inspect", archive / "b.dcm", "--show-values").out
+    shown = json.loads(run("inspect", archive / "b.dcm", "--format", "json").out)
+    assert shown["elements"][-1]["column"] == "PatientID"
+
+
+def test_inspect_a_file_that_cannot_be_exported(run: Run, archive: Path) -> None:
+    done = run("inspect", archive / "page.html")
+    assert (done.code, done.err) == (1, "")
+    assert "(not_dicom)" in done.out
+
+
+def test_rules(run: Run) -> None:
+    assert "RECORD" in run("rules", "PatientName").out
+    assert json.loads(run("rules", "PN", "--format", "json").out)["rules"][0]["subject"] == "PN"
+    assert len(run("rules").out.splitlines()) > 30
