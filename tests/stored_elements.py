@@ -92,7 +92,7 @@ def encode(item: Sequence[StoredElement], syntax: Syntax, character_set: str = "
 
 def _encode_element(element: StoredElement, syntax: Syntax, character_set: str) -> bytes:
     value = encode_value(element, syntax, character_set)
-    undefined = isinstance(element.value, Items) and syntax.undefined_length
+    undefined = isinstance(element.value, Items) and _undefined_length(element, syntax)
     length = UNDEFINED_LENGTH if undefined else len(value)
     group_element = struct.pack(syntax.byte_order + "HH", element.tag >> 16, element.tag & 0xFFFF)
     if syntax.implicit:
@@ -104,6 +104,11 @@ def _encode_element(element: StoredElement, syntax: Syntax, character_set: str) 
     return header + value + (_delimiter(0xE0DD, syntax) if undefined else b"")
 
 
+def _undefined_length(element: StoredElement, syntax: Syntax) -> bool:
+    """What is inside UN cannot end at a delimiter of the other byte order."""
+    return syntax.undefined_length and (element.vr != "UN" or syntax.byte_order == "<")
+
+
 def encode_value(element: StoredElement, syntax: Syntax, character_set: str = "") -> bytes:
     """The value field of an element, padded to an even length unless it is given as bytes."""
     value = element.value
@@ -111,7 +116,8 @@ def encode_value(element: StoredElement, syntax: Syntax, character_set: str = ""
         return value
     if isinstance(value, Items):
         # PS3.5 6.2.2 note 2: what is inside UN is implicit VR little endian.
-        inner = replace(IMPLICIT, undefined_length=syntax.undefined_length) if element.vr == "UN" else syntax
+        inner = replace(IMPLICIT, undefined_length=_undefined_length(element, syntax))
+        inner = inner if element.vr == "UN" else syntax
         return b"".join(_encode_item(item, inner, character_set) for item in value.items)
     if isinstance(value, str):
         encoded = encode_text(value, character_set)

@@ -87,9 +87,7 @@ BYTE_VRS = ["OB", "OD", "OF", "OL", "OV", "OW", "UN"]
 ALL_VRS = sorted([*TEXT_VRS, *PACKED, *BYTE_VRS, "SQ"])
 
 
-def well_formed(
-    vr: str, values: int = 1, letters: str = ""
-) -> st.SearchStrategy[str | bytes | tuple[float, ...]]:
+def well_formed(vr: str, values: int = 1, letters: str = "") -> st.SearchStrategy[str | bytes | tuple[float, ...]]:
     """A value field of a VR other than SQ, with so many values, as a conforming writer writes it."""
     if vr in _INTEGERS:
         return st.lists(st.integers(*_INTEGERS[vr]), min_size=values, max_size=values).map(tuple)
@@ -97,7 +95,8 @@ def well_formed(
         floats = st.floats(width=32 if vr == "FL" else 64)
         return st.lists(floats, min_size=values, max_size=values).map(tuple)
     if vr in BYTE_VRS:
-        return st.binary(max_size=12).filter(lambda data: len(data) % 2 == 0)
+        unit = {"OD": 8, "OF": 4, "OL": 4, "OV": 8}.get(vr, 2)
+        return st.integers(0, 2).flatmap(lambda units: st.binary(min_size=units * unit, max_size=units * unit))
     if vr in _WHOLE_TEXT - {"UR"}:
         return st.text(ASCII + letters + "\\\n", max_size=20)
     one = _COMPONENTS[vr] if vr in _COMPONENTS else st.text(ASCII + letters, max_size=12)
@@ -124,7 +123,7 @@ def misfits(vr: str) -> st.SearchStrategy[str | bytes | tuple[float, ...]]:
     """A doubtful value field of a VR other than SQ: padding only, almost a date, some bytes."""
     if vr in TEXT_VRS:
         return st.one_of(_ODD_TEXTS, st.binary(max_size=9))
-    return st.binary(max_size=9)
+    return well_formed(vr) if vr in BYTE_VRS else st.binary(max_size=9)
 
 
 @cache
@@ -163,8 +162,11 @@ def elements(
         tag, dictionary_vr = draw(st.sampled_from(UNNAMED)), draw(st.sampled_from(ALL_VRS))
     vr = dictionary_vr.split(" or ")[draw(st.integers(0, dictionary_vr.count(" or ")))]
     if broken and draw(st.integers(0, 5)) == 0:
-        vr = draw(st.sampled_from(ALL_VRS))
-    return StoredElement(tag, vr, draw(_value(vr, letters, tag, broken=broken, inner=inner)))
+        vr = "UN" if vr == "SQ" else draw(st.sampled_from(ALL_VRS))
+    value = draw(_value(vr, letters, tag, broken=broken, inner=inner))
+    if vr == "UN" and dictionary_vr == "SQ":
+        value = draw(_value("SQ", letters, tag, broken=broken, inner=inner))
+    return StoredElement(tag, vr, value)
 
 
 def _value(
@@ -190,9 +192,7 @@ def private_blocks(
     if not broken or draw(st.integers(0, 4)):
         creator = draw(st.sampled_from(CREATORS))
         block_elements[block] = StoredElement(group << 16 | block, "LO", creator)
-    for low in draw(
-        st.lists(st.sampled_from([0x00, 0x01, 0x02, 0x08, 0x10, 0x27, 0xE7]), unique=True, max_size=4)
-    ):
+    for low in draw(st.lists(st.sampled_from([0x00, 0x01, 0x02, 0x08, 0x10, 0x27, 0xE7]), unique=True, max_size=4)):
         vr = draw(st.sampled_from(ALL_VRS))
         tag = group << 16 | block << 8 | low
         value = draw(_value(vr, letters, tag, broken=broken, inner=inner))
@@ -216,9 +216,7 @@ def items(draw: st.DrawFn, *, broken: bool = True, depth: int = 2, character_set
     if draw(st.integers(0, 2)) == 0:
         special.append(StoredElement(0x00280103, "US", (draw(st.integers(0, 1)),)))
     if draw(st.integers(0, 3)) == 0:
-        special.append(
-            StoredElement(0x00080201, "SH", draw(st.sampled_from(["+0100", "-0330", "+9999", "x"])))
-        )
+        special.append(StoredElement(0x00080201, "SH", draw(st.sampled_from(["+0100", "-0330", "+9999", "x"]))))
     inherited = character_set or ""
     inner = _inner_items(broken=broken, depth=depth - 1, character_set=inherited)
     letters = REPERTOIRES[inherited]

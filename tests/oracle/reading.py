@@ -26,7 +26,7 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_value
 
-from .tables import NUMBER
+from .tables import NUMBER, OPAQUE
 
 PIXEL_DATA = 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -115,7 +115,7 @@ def _element(dataset: Dataset, tag: BaseTag) -> Element:
     if isinstance(held, RawDataElement) and held.value is None and held.length:
         held = dataset[tag]  # left in the file until now
     if isinstance(held, RawDataElement):
-        if held.length == UNDEFINED_LENGTH and held.VR is None and tag != PIXEL_DATA and held.value:
+        if held.length == UNDEFINED_LENGTH and held.VR not in OPAQUE and held.value:
             raise NotImplementedError(tag)  # a sequence that pydicom takes for bytes
         return Element(int(tag), held.VR or "", raw=held)
     assert isinstance(held, DataElement)
@@ -140,7 +140,7 @@ def read_file(path: str | Path) -> Dataset:
         dataset = read_partial(handle, stop_when=at_encapsulated_pixel_data, force=True)
     if stopped:
         tag = BaseTag(PIXEL_DATA)
-        dataset[tag] = RawDataElement(tag, stopped[0], UNDEFINED_LENGTH, b"not read", 0, False, True)
+        dataset[tag] = RawDataElement(tag, stopped[0] or "OW", UNDEFINED_LENGTH, b"not read", 0, False, True)
     return dataset
 
 

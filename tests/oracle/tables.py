@@ -15,8 +15,8 @@ from pydicom.tag import BaseTag
 MAXIMUM_RECORD_LEVELS = 15
 
 #: PS3.5 6.2: which side of a text value is padding. UI is padded with NUL, in real files with spaces, too.
-BOTH = ("AE", "AS", "CS", "DS", "IS", "LO", "PN", "SH")
-TRAILING = ("DA", "DT", "LT", "ST", "TM", "UC", "UI", "UR", "UT")
+BOTH = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM")
+TRAILING = ("LT", "ST", "UC", "UI", "UR", "UT")
 TEXT = frozenset({*BOTH, *TRAILING})
 #: PS3.5 6.2: a backslash is a character of these, not a separator.
 WHOLE = frozenset({"LT", "ST", "UR", "UT"})

@@ -54,12 +54,14 @@ def parse_date(text: str) -> date:
         raise DoesNotFit(Reason.OUT_OF_RANGE) from None
 
 
-_TIME = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]*))?)?)?")
-_OLD_TIME = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]*))?)?")
+_TIME = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]+))?)?)?")
+_OLD_TIME = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?")
 
 
 def parse_time(text: str) -> time:
-    """`HH[MM[SS[.F]]]` and the old `HH:MM[:SS[.F]]`. A fraction may be empty or longer than six digits."""
+    """`HH[MM[SS[.F]]]` and the old `HH:MM[:SS[.F]]`, repaired if they end in a full stop."""
+    if text.count(".") == 1:
+        text = text.removesuffix(".")
     found = _TIME.fullmatch(text) or _OLD_TIME.fullmatch(text)
     if not found:
         raise DoesNotFit(Reason.NOT_PARSEABLE)
@@ -74,13 +76,15 @@ def _microseconds(fraction: str | None) -> int:
 
 
 _DATE_TIME = re.compile(
-    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]*))?)?)?)?)?)?"
+    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]+))?)?)?)?)?)?"
     r"([+-][0-9]{4})?"
 )
 
 
 def parse_date_time(text: str, default_zone: timezone) -> datetime:
     """`YYYY[MM[DD[HH[MM[SS[.F]]]]]][&ZZXX]`, in UTC."""
+    if text.count(".") == 1:  # a full stop after the time is repaired, none after a date
+        text = re.sub(r"(?<=[0-9]{10})\.(?=$|[+-])", "", text)
     found = _DATE_TIME.fullmatch(text)
     if not found:
         raise DoesNotFit(Reason.NOT_PARSEABLE)

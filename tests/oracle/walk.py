@@ -283,6 +283,8 @@ def _dropped(element: Element, name: str, item: Item, reason: Reason) -> Outcome
     """DroppedTags gets the element, unless there is nothing to lose."""
     if element.stored_vr == "SQ":
         return _dropped_sequence(element, name, item, reason)
+    if element.stored_vr in TEXT and not _has_value(element, element.stored_vr, item):
+        return EMPTY
     return Outcome(Place.DROPPED, reason=reason) if element.has_length() else EMPTY
 
 
