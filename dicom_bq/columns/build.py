@@ -85,7 +85,9 @@ def build(
     options = options or BuildOptions()
     facts = tag_facts(table.tag, options.numeric_strings)
     is_text = vr_facts().text[table.vr] & ~table.walked
-    texts = read_texts(table, np.flatnonzero(is_text))
+    text_rows = np.flatnonzero(is_text)
+    trim = np.where(facts.trim, facts.trim, vr_facts().trim[table.vr])  # the dictionary's VR is the column's
+    texts = read_texts(table, text_rows, trim[text_rows])
     empty = np.where(is_text, texts.length, table.length) == 0
     paths = find_paths(table, facts, empty, options.max_sequence_bytes)
     decoded, repairs = decode_leaves(table, facts, paths, texts)

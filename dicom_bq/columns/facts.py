@@ -77,7 +77,7 @@ class TagFacts:
         family: Number in ``FAMILIES`` of what the column holds; ``NOT_DATA``, or ``UNKNOWN`` without an entry.
         repeated: The column is an array.
         repeater: The element is of a repeating group.
-        trim: A ``Trim``, for the components of a repeated text column.
+        trim: A ``Trim`` as the dictionary's VR has it; 0 without an entry.
     """
 
     key: npt.NDArray[np.int64]

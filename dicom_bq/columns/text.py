@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dicom_bq.columns.facts import Trim, vr_facts
+from dicom_bq.columns.facts import Trim
 from dicom_bq.elements import ElementTable
 
 SPACE, NUL = 0x20, 0x00
@@ -44,16 +44,16 @@ class Texts:
         return pc.take(self.overlay, pa.array(self.place[rows])).cast(pa.string())
 
 
-def read_texts(table: ElementTable, rows: npt.NDArray[np.int64]) -> Texts:
+def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArray[np.uint8]) -> Texts:
     """Find the trimmed text of elements.
 
     Args:
         table: The batch.
         rows: Elements whose value is text.
+        trim: A ``Trim`` for each of them.
     """
     start = table.offset[rows]
     end = start + table.length[rows]
-    trim = vr_facts().trim[table.vr[rows]]
     _trim_end(table.arena, start, end)
     leading = np.flatnonzero(trim == Trim.BOTH)
     begin = start[leading]

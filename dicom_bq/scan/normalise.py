@@ -74,10 +74,11 @@ def _units() -> dict[int, int]:
     return {VR_NUMBER[code]: 2 if code == "AT" else unit for code, unit in binary.items() if unit > 1}
 
 
-def _is_number(tag: int) -> bool:
-    """The dictionary's VR is a number, as which even a value stored as OW is read."""
-    rule = vr_rules.load().vr.get(dictionary.vr_table().get(tag, "UN"))
-    return rule is not None and rule.unit > 0 and rule.family is not vr_rules.Family.OPAQUE
+def _dictionary_unit(tag: int, units: dict[int, int]) -> int:
+    """The unit of the dictionary's VR, as which even a value stored as OW is read; 1 if that is no number."""
+    vr = dictionary.vr_table().get(tag, "UN")
+    typed = vr_rules.load().vr[vr].family is not vr_rules.Family.OPAQUE
+    return units.get(VR_NUMBER.get(vr.partition(" or ")[0], 0), 1) if typed else 1
 
 
 def _swap(table: ElementTable, ranges: list[tuple[int, int]]) -> None:
@@ -87,7 +88,9 @@ def _swap(table: ElementTable, ranges: list[tuple[int, int]]) -> None:
     for first, end in ranges:
         for row in range(first, end):
             stored = int(table.stored_vr[row])
-            unit = units.get(stored, 1) if not opaque[stored] or _is_number(int(table.tag[row])) else 1
+            unit = units.get(stored, 1)  # none for OB and UN, which have no byte order (PS3.5 7.3, 6.2.2)
+            if unit > 1 and opaque[stored]:
+                unit = _dictionary_unit(int(table.tag[row]), units)
             start, size = int(table.offset[row]), int(table.length[row])
             following = int(table.offset[row + 1]) if row + 1 < len(table) else len(arena)
             # a value that was passed over unread, such as Pixel Data, is not in the arena

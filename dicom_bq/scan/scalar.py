@@ -15,6 +15,7 @@ from functools import cache
 from struct import Struct
 from typing import NoReturn
 
+import vr_rules
 from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_CODES, VR_NUMBER
 from dicom_bq.errors import ScanError, TruncatedError
 from dicom_bq.scan.rows import IMPLICIT_LITTLE, Form, Mark, Rows
@@ -80,7 +81,6 @@ class Tables:
 @cache
 def tables() -> Tables:
     """The walker's tables, from the VR rules and the dictionary."""
-    import vr_rules
     from dicom_bq import dictionary
 
     rules = vr_rules.load().vr
@@ -266,8 +266,7 @@ class Walker:
 
     def _jump(self, tag: int, vr: int, value: int, length: int) -> None:
         """Stop at a value that reaches past the buffer and is not needed, such as Pixel Data."""
-        known = tables()
-        if not self.stack and (vr in known.opaque or (not vr and tag in known.opaque_tags)):
+        if not self.stack and is_never_read(tag, vr):
             self.rows.append(self.frame.item, tag, vr, self.base + value, length)
             self._stop(StopKind.JUMP, value + length, value)
 
@@ -356,6 +355,27 @@ class Walker:
 
     def _stop(self, kind: StopKind, position: int, kept: int, need: int = 0) -> NoReturn:
         raise _Stopped(Stop(kind, position, need, kept))
+
+
+def is_never_read(tag: int, vr: int) -> bool:
+    """Whether no column needs the value: an excluded VR, unless the dictionary would read the bytes as something.
+
+    Args:
+        tag: The element's tag.
+        vr: Its stored VR, 0 for none.
+    """
+    known = tables()
+    if tag in known.opaque_tags:
+        return True
+    return vr in known.opaque and not _is_typed(tag)
+
+
+def _is_typed(tag: int) -> bool:
+    from dicom_bq import dictionary
+
+    entry = dictionary.lookup(tag)
+    vr = dictionary.vr_table().get(tag) or (entry.vr if entry else "UN")
+    return vr_rules.load().vr[vr].family is not vr_rules.Family.OPAQUE
 
 
 def walk_items(data: bytes, form: Form) -> Rows:
