@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dicom_bq.column import REPEATED, Column
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
-from dicom_bq.destinations.duckdb_widen import widen
+from dicom_bq.destinations.duckdb_widen import additions, needs_rebuild, rebuild
 from dicom_bq.destinations.row_groups import row_groups
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema
@@ -24,15 +24,25 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_Fact: TypeAlias = "tuple[str, str | None, str | None]"
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
 _INCOMING = "dicom_bq_incoming"
-_FIND = """
-SELECT 'table', comment FROM duckdb_tables()
+# Everything the catalog knows of a name: what it is, and what would be lost if the table were written anew.
+_FACTS = """
+FROM (
+    SELECT database_name, schema_name, table_name, 'table' AS kind, NULL AS name, comment FROM duckdb_tables()
+    UNION ALL SELECT database_name, schema_name, view_name, 'view', NULL, comment FROM duckdb_views()
+    UNION ALL SELECT database_name, schema_name, table_name, 'constraints', NULL, NULL FROM duckdb_constraints()
+    UNION ALL SELECT database_name, schema_name, table_name, 'indexes', NULL, NULL FROM duckdb_indexes()
+    UNION ALL SELECT database_name, schema_name, table_name, 'defaults', NULL, NULL FROM duckdb_columns()
+        WHERE column_default NOT NULL
+    UNION ALL SELECT database_name, schema_name, table_name, 'column', column_name, comment FROM duckdb_columns()
+        WHERE comment NOT NULL
+)
+SELECT kind, name, comment
 WHERE database_name = current_database() AND schema_name = 'main' AND lower(table_name) = $1
-UNION ALL
-SELECT 'view', comment FROM duckdb_views()
-WHERE database_name = current_database() AND schema_name = 'main' AND lower(view_name) = $1
 """
+_DEFINITIONS = ("constraints", "defaults", "indexes")
 _MESSAGES_WITHOUT_VALUES = frozenset(
     ("BinderException", "CatalogException", "ConnectionException", "DependencyException", "IOException")
 )
@@ -75,15 +85,16 @@ class DuckDBTable:
     def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
         """See ``Destination``."""
         files.check_parent(self.path)
-        is_new = not self.path.exists()
+        is_new, is_ours = not self.path.exists(), False
         try:
             with self._connected() as connection, _transaction(connection):
+                is_ours = is_new
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
                 return self._insert(connection, schema, batches)
         except BaseException:
-            if is_new:
+            if is_ours:
                 self.path.unlink(missing_ok=True)
             raise
 
@@ -96,15 +107,42 @@ class DuckDBTable:
     ) -> None:
         """Make the table have every column of the schema, and say which dictionary decided them."""
         if existing is None or disposition is WriteDisposition.WRITE_TRUNCATE:
-            merged = schema
             connection.execute(f"DROP TABLE IF EXISTS {quote(self.table)}")
             connection.execute(create_table(schema.columns, self.table))
+            self._comment(connection, "TABLE", table_description(schema.edition))
+            return
+        merged = existing.schema.merge(schema)
+        facts = self._facts(connection)
+        comment = next(text for kind, _, text in facts if kind == "table") or table_description("")
+        if needs_rebuild(existing.schema, merged):
+            self._rebuild(connection, existing.schema, merged, facts)
         else:
-            merged = existing.schema.merge(schema)
-            for statement in widen(self.table, existing.schema, merged):
+            for statement in additions(self.table, existing.schema, merged):
                 connection.execute(statement)
-        text = table_description(merged.edition).replace("'", "''")
-        connection.execute(f"COMMENT ON TABLE {quote(self.table)} IS '{text}'")
+        ours = comment.startswith(table_description(""))
+        self._comment(connection, "TABLE", table_description(merged.edition) if ours else comment)
+
+    def _rebuild(
+        self, connection: duckdb.DuckDBPyConnection, stored: TableSchema, wanted: TableSchema, facts: list[_Fact]
+    ) -> None:
+        definitions = sorted({kind for kind, _, _ in facts if kind in _DEFINITIONS})
+        if definitions:
+            reason = f"a record gains sub-fields, but the table has {' and '.join(definitions)}, which would be lost"
+            advice = "Drop them first, or choose another table"
+            raise DestinationError(destination=self.uri, reason=reason, advice=advice)
+        order = connection.table(quote(self.table)).columns
+        connection.execute(rebuild(self.table, order, stored, wanted))
+        for kind, name, comment in facts:
+            if kind == "column" and name and comment:
+                self._comment(connection, "COLUMN", comment, f".{quote(name)}")
+
+    def _comment(self, connection: duckdb.DuckDBPyConnection, kind: str, text: str, column: str = "") -> None:
+        text = text.replace("'", "''")
+        connection.execute(f"COMMENT ON {kind} {quote(self.table)}{column} IS '{text}'")
+
+    def _facts(self, connection: duckdb.DuckDBPyConnection) -> list[_Fact]:
+        facts: list[_Fact] = connection.execute(_FACTS, [self.table.lower()]).fetchall()
+        return facts
 
     def _insert(
         self, connection: duckdb.DuckDBPyConnection, schema: TableSchema, batches: Iterable[pa.RecordBatch]
@@ -137,14 +175,13 @@ class DuckDBTable:
         return columns_of_duckdb(relation.columns, relation.types)
 
     def _existing(self, connection: duckdb.DuckDBPyConnection) -> Existing | None:
-        found = connection.execute(_FIND, [self.table.lower()]).fetchall()
-        if not found:
+        comments = {kind: comment for kind, _, comment in self._facts(connection) if kind in {"table", "view"}}
+        if not comments:
             return None
-        kind, comment = found[0]
-        if kind != "table":
+        if "view" in comments:
             advice = "Choose another table with --table"
-            raise DestinationError(destination=self.uri, reason=f"{self.table} is a {kind}", advice=advice)
-        schema = TableSchema(self._columns(connection), edition_of(comment or ""))
+            raise DestinationError(destination=self.uri, reason=f"{self.table} is a view", advice=advice)
+        schema = TableSchema(self._columns(connection), edition_of(comments["table"] or ""))
         return Existing(schema, len(connection.table(quote(self.table))))
 
     @contextlib.contextmanager
