@@ -81,6 +81,9 @@ LIARS: dict[str, bytes] = {
     "item of 4 GiB": explicit_file(open_sequence(item(PATIENT, ALMOST_4_GIB))),
     "number stored as bytes of 4 GiB": explicit_file(explicit(0x00280010, "OB", b"\x08\0", ALMOST_4_GIB)),
     "text stored as bytes of 4 GiB": explicit_file(explicit(0x00104000, "OW", b"text", ALMOST_4_GIB)),
+    "private text stored as UN of 4 GiB": explicit_file(
+        text(0x00430010, "LO", "GEMS_PARM_01"), explicit(0x00431027, "UN", b"text", ALMOST_4_GIB)
+    ),
     "group length stored as bytes of 4 GiB": explicit_file(explicit(0x00100000, "OB", b"\0\0", ALMOST_4_GIB)),
     "meta element of 4 GiB": PREFIX + explicit(0x00020001, "OB", b"\0\1", ALMOST_4_GIB) + IDENTITY,
     "deflated text of 4 GiB": meta(DEFLATED) + deflated(IDENTITY + explicit(0x0040A160, "UT", b"short", ALMOST_4_GIB)),
@@ -121,6 +124,12 @@ ROWS: dict[str, bytes] = {
     "pixel data of 4 GiB": explicit_file(PATIENT, explicit(PIXEL_DATA, "OW", b"short ", ALMOST_4_GIB)),
     "odd lengths": explicit_file(
         explicit(0x00080070, "LO", b"odd"), sequence(item(explicit(0x00080060, "CS", b"M"))), PATIENT
+    ),
+    "signalling NaN": explicit_file(
+        explicit(0x00720076, "FL", b"m\0\x80\x7f"),
+        explicit(0x00431038, "FL", b"m\0\x80\x7f"),
+        explicit(0x00720074, "FD", b"\1\0\0\0\0\0\xf0\x7f"),
+        PATIENT,
     ),
     "nothing has a value": meta(EXPLICIT)
     + explicit(0x00080018, "UI")

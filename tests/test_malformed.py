@@ -20,7 +20,17 @@ from hypothesis import strategies as st
 from dicom_bq.columns.build import build
 from dicom_bq.scan.part10 import Scanned, scan_files
 from tests import malformed
-from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, explicit, explicit_file, small_file, truncations
+from tests.handmade import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    explicit,
+    explicit_file,
+    small_file,
+    text,
+    truncations,
+)
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures/dicom"
 SECONDS = 10  # catches hangs; measures nothing
@@ -105,17 +115,18 @@ def test_a_hostile_file_leaves_its_neighbours_alone(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("stored", ["OB", "OW", "UN", "UT", "LT"])
-@pytest.mark.parametrize("tag", [0x0040A160, 0x00291010], ids=["public", "private"])
+@pytest.mark.parametrize("tag", [0x0040A160, 0x00291010, 0x00431027], ids=["public", "private", "known private"])
 def test_a_long_value_is_never_read_from_a_neighbour(stored: str, tag: int, tmp_path: Path) -> None:
     """Values of excluded VRs are passed over without being read; what is not read must not be in a row."""
     mine, other = b"m" * 60_000, b"o" * 60_000
     paths = [tmp_path / "mine.dcm", tmp_path / "other.dcm"]
-    paths[0].write_bytes(explicit_file(explicit(tag, stored, mine)))
+    creator = text(0x00430010, "LO", "GEMS_PARM_01") if tag >> 16 == 0x0043 else b""
+    paths[0].write_bytes(explicit_file(creator, explicit(tag, stored, mine)))
     paths[1].write_bytes(explicit_file(explicit(0x0040A160, "UT", other)))
     _, rows = read(paths)
     assert rows[1]["TextValue"] == other.decode()
     kept = rows[0].get("TextValue") or "".join(
-        text for element in rows[0].get("OtherElements") or [] for text in element["Data"]
+        part for one in rows[0].get("OtherElements") or [] if one["Tag"] == f"Tag_{tag:08X}" for part in one["Data"]
     )
     dropped = [entry["TagName"] for entry in rows[0]["DroppedTags"]]
     assert kept == mine.decode() if not dropped else not kept
