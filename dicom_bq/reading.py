@@ -68,6 +68,7 @@ class Tally:
         failures: Those that should be and are not.
         skipped: Those that are no SOP instance.
         problems: What was dropped, repaired or did not fit.
+        bug: The first exception that is no file's fault.
     """
 
     found: int = 0
@@ -75,6 +76,7 @@ class Tally:
     failures: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     problems: Problems = field(default_factory=Problems)
+    bug: Exception | None = None
 
     def add(self, found: int, scanned: Scanned, built: BuiltBatch | None) -> None:
         """Count a batch."""
@@ -93,6 +95,7 @@ class Tally:
         """Count a file that meets a bug. The exception's own text may quote the file, so it is not told."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
+        self.bug = self.bug or error
         self._fail(uri, "internal", f"a bug in dicom-bq: {type(error).__name__} at {where}")
 
     def _fail(self, uri: str, code: str, reason: str) -> None:
@@ -181,6 +184,8 @@ class Reading:
         for batch in _batched(given, BATCH_SIZE):
             yield from self._some(batch, scan, name)
             self.progress(self.tally.found, len(self.tally.failures))
+        if self.tally.bug and not self.tally.exported:
+            raise self.tally.bug  # no table is better than one that a bug left empty
 
     def _some(
         self, batch: list[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]

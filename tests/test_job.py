@@ -187,6 +187,14 @@ def test_a_bug_costs_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "P7" not in table["PatientID"].to_pylist()
 
 
+def test_a_bug_that_costs_every_row_stops_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading.Reading, "_build", lambda *_: 1 / 0)
+    for schema in (None, schema_from_keywords(["PatientID"])):
+        with pytest.raises(ZeroDivisionError, match="division"):
+            dicom_bq.export(plant(tmp_path / "d", a=explicit_file(), b=explicit_file()), tmp_path / "x", schema=schema)
+    assert not (tmp_path / "x").exists()
+
+
 # scan
 
 
