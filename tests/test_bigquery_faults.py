@@ -13,7 +13,7 @@ import pytest
 from dicom_bq.destinations import bigquery_runs
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.bigquery import BigQueryTable
-from dicom_bq.destinations.bigquery_client import UnavailableError
+from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.resolve import resolve
 from dicom_bq.errors import DestinationError
 from dicom_bq.schema import TableSchema, schema_from_keywords

@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dicom_bq.destinations import bigquery_jobs, bigquery_runs, bigquery_tables
 from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
-from dicom_bq.destinations.bigquery_client import Session, UnavailableError
+from dicom_bq.destinations.bigquery_client import Session
 from dicom_bq.destinations.bigquery_files import PART_BYTES, Checks, Part, parquet_parts
+from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
 from dicom_bq.destinations.bigquery_plan import LoadPlan, check_required, make_plan
 from dicom_bq.destinations.bigquery_runs import Load, Run

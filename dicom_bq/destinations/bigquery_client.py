@@ -1,33 +1,20 @@
-"""The calls to Google, on plain data; the one module that imports its packages, inside functions."""
+"""The calls to BigQuery that an export makes, on plain data."""
 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
+from dicom_bq.destinations.bigquery_google import UnavailableError, bigquery_client, storage_client, translated
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
-from dicom_bq.errors import DestinationError, MissingDependencyError
+from dicom_bq.errors import DestinationError
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
     from google.cloud.storage import Client as StorageClient
-
-ADVICE = {
-    "accessDenied": "Ask for the roles BigQuery Data Editor on the dataset and BigQuery Job User on the project",
-    "forbidden": "Ask for the roles BigQuery Data Editor on the dataset and BigQuery Job User on the project",
-    "notFound": "Make it first (bq mk --dataset), or correct the name and --location",
-    "quotaExceeded": "Wait until the quota is renewed: https://cloud.google.com/bigquery/quotas",
-}
-"""What to do next, by the reason of BigQuery's error: https://cloud.google.com/bigquery/docs/error-messages"""
-_ADVICE_OTHERWISE = "See https://cloud.google.com/bigquery/docs/error-messages"
-
-
-class UnavailableError(DestinationError):
-    """BigQuery was not reached, or answered that it is busy, for as long as its client tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +55,17 @@ class Session:
 
     @functools.cached_property
     def client(self) -> Client:
-        """The client; anonymous when an endpoint is given, with application-default credentials otherwise."""
-        bigquery = _package("google.cloud.bigquery")
-        endpoint = self.options.api_endpoint
-        anonymous = {"credentials": _anonymous(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
-        with self.translated():
-            client: Client = bigquery.Client(self.job_project, **anonymous)
-        return client
+        """The client of BigQuery."""
+        return bigquery_client(self.table_name.uri, self.job_project, self.options.api_endpoint)
 
     @functools.cached_property
     def storage(self) -> StorageClient:
-        """The client for staging."""
-        storage = _package("google.cloud.storage")
-        credentials = _anonymous() if self.options.api_endpoint else None
-        with self.translated():
-            client: StorageClient = storage.Client(self.job_project, credentials=credentials)
-        return client
+        """The client of Cloud Storage, for staging."""
+        return storage_client(self.table_name.uri, self.job_project, self.options.api_endpoint)
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Google's exceptions as ours, about this table."""
+        return translated(self.table_name.uri)
 
     @functools.cached_property
     def location(self) -> str:
@@ -208,38 +190,6 @@ class Session:
         name = self.table_name
         return DatasetReference(name.project, name.dataset).table(name.table)
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Google's exceptions as ours."""
-        from google.api_core.exceptions import GoogleAPICallError, RetryError, ServerError, TooManyRequests
-        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-        from requests.exceptions import RequestException
-
-        try:
-            yield
-        except DefaultCredentialsError as error:
-            advice = "Run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
-            raise DestinationError(
-                destination=self.table_name.uri, reason="there are no Google credentials", advice=advice
-            ) from error
-        except (ServerError, TooManyRequests, RetryError, RequestException, GoogleAuthError) as error:
-            raise UnavailableError(
-                destination=self.table_name.uri,
-                reason=f"BigQuery cannot be reached ({type(error).__name__})",
-                advice="Run the same command again: it takes up where this one ended, and loads nothing twice",
-            ) from error
-        except GoogleAPICallError as error:
-            reason = error.errors[0].get("reason", "") if error.errors else ""
-            raise self.refusal(reason, error.message or str(error)) from error
-
-    def refusal(self, reason: str, message: str) -> DestinationError:
-        """The error for one of BigQuery's reasons."""
-        return DestinationError(
-            destination=self.table_name.uri,
-            reason=f"BigQuery refuses: {message}",
-            advice=ADVICE.get(reason, _ADVICE_OTHERWISE),
-        )
-
 
 def _told(job: Any, *, started_here: bool = True) -> Job:  # noqa: ANN401 (a LoadJob)
     error = job.error_result or {}
@@ -251,16 +201,3 @@ def _told(job: Any, *, started_here: bool = True) -> Job:  # noqa: ANN401 (a Loa
         message=error.get("message", ""),
         started_here=started_here,
     )
-
-
-def _anonymous() -> Any:  # noqa: ANN401 (no types of its own)
-    from google.auth.credentials import AnonymousCredentials
-
-    return AnonymousCredentials()  # type: ignore[no-untyped-call]
-
-
-def _package(name: str) -> Any:  # noqa: ANN401 (a module)
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(package=name.replace(".", "-"), extra="bigquery") from error

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from dicom_bq.destinations.bigquery_client import Job, Session, UnavailableError
+from dicom_bq.destinations.bigquery_client import Job, Session
+from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.bigquery_tables import walk_fields
 from dicom_bq.errors import DestinationError
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from dicom_bq.destinations.bigquery_client import Session
 from dicom_bq.destinations.bigquery_files import MOST_PARTS, Part
-from dicom_bq.errors import DestinationError
+from dicom_bq.destinations.bigquery_google import storage_client, translated
+from dicom_bq.destinations.bigquery_options import BigQueryOptions
+from dicom_bq.errors import DestinationError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,19 @@ class Staging:
         except DestinationError as error:
             left = f"gs://{self.bucket}/{self.folder}"
             warnings.warn(f"files are left in {left}: {error}", stacklevel=2)
+
+
+def read_text(uri: str) -> str:
+    """Text of an object ``gs://BUCKET/OBJECT``.
+
+    Raises:
+        DestinationError: Cloud Storage refuses.
+        UsageError: It is not UTF-8 text.
+    """
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    with translated(uri), storage_client(uri, None, BigQueryOptions().api_endpoint) as client:
+        data: bytes = client.bucket(bucket).blob(name).download_as_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(reason=f"{uri} is not UTF-8 text") from error

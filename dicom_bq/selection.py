@@ -1,0 +1,113 @@
+"""Which instances of a batch become rows, decided from their UIDs before any column is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dicom_bq.elements import ROOT, ElementTable, Note
+from dicom_bq.scan.part10 import Scanned, Skipped
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from dicom_bq.sources.filters import Filter
+
+STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
+_LONGEST_UID = 64
+"""Bytes (PS3.5 6.2); a longer value is none, and is not held on to."""
+
+
+@dataclass(slots=True)
+class Selection:
+    """What of the instances that are read is exported. To be used for one pass over them.
+
+    Attributes:
+        filter: The instances asked for; None for all.
+        deduplicate: Keep the first row of each SOP Instance UID, in the order of URIs; like the Healthcare API's
+            import, which ignores an instance that it has. Instances without a UID are all kept. What was seen is
+            held in memory: a few hundred bytes an instance.
+    """
+
+    filter: Filter | None = None
+    deduplicate: bool = False
+    _first: dict[bytes, str] = field(default_factory=dict)
+
+    def __call__(self, scanned: Scanned) -> Scanned:
+        """The batch with the selected instances alone; asking twice for the same batch gives the same.
+
+        Returns:
+            Duplicates are among the skipped; what the filter leaves out is nowhere.
+        """
+        import numpy as np
+
+        tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)
+        uids = list(zip(*(uids_of(scanned.table, tag) for tag in tags), strict=True))
+        chosen = [number for number, uid in enumerate(uids) if self._is_asked_for(uid)]
+        duplicates = {number for number in chosen if self._is_duplicate(uids[number][2], scanned.uris[number])}
+        keep = np.zeros(scanned.table.instances, np.bool_)
+        keep[[number for number in chosen if number not in duplicates]] = True
+        return Scanned(
+            take(scanned.table, keep),
+            tuple(uri for uri, kept in zip(scanned.uris, keep, strict=True) if kept),
+            scanned.failures,
+            (*scanned.skipped, *(self._skipped(scanned.uris[n], uids[n][2]) for n in sorted(duplicates))),
+        )
+
+    def _is_asked_for(self, uids: tuple[bytes, bytes, bytes]) -> bool:
+        study, series, instance = (uid.decode("ascii", "replace") for uid in uids)
+        return self.filter is None or self.filter.accepts(study, series, instance)
+
+    def _is_duplicate(self, uid: bytes, uri: str) -> bool:
+        return self.deduplicate and bool(uid) and self._first.setdefault(uid, uri) != uri
+
+    def _skipped(self, uri: str, uid: bytes) -> Skipped:
+        return Skipped(uri, "duplicate", f"same SOP Instance UID as {self._first[uid]}")
+
+
+def uids_of(table: ElementTable, tag: int) -> list[bytes]:
+    """Value of a UID of each instance without padding, b"" where there is none; the last counts, as in a row."""
+    import numpy as np
+
+    uids = [b""] * table.instances
+    for row in np.flatnonzero((table.tag == tag) & (table.item == ROOT)):
+        if not table.walked[row] and table.length[row] <= _LONGEST_UID:
+            uids[int(table.instance[row])] = table.value(int(row)).strip(b"\0 ")
+    return uids
+
+
+def take(table: ElementTable, keep: npt.NDArray[np.bool_]) -> ElementTable:
+    """Some instances of a batch, in their order; the arena is shared.
+
+    Args:
+        table: The batch.
+        keep: For each instance; bool, shape (instances,).
+    """
+    import numpy as np
+
+    if keep.all():
+        return table
+    rows = keep[table.instance]
+    row_after = np.cumsum(rows) - 1
+    items = rows[table.item_sequence] if len(table.item_sequence) else np.zeros(0, np.bool_)
+    item_after = np.append(np.cumsum(items) - 1, ROOT)  # so that ROOT, which is -1, stays what it is
+    instance_after = np.cumsum(keep) - 1
+    return replace(
+        table,
+        instances=int(keep.sum()),
+        instance=instance_after[table.instance[rows]].astype(np.int32),
+        item=item_after[table.item[rows]].astype(np.int32),
+        item_sequence=row_after[table.item_sequence[items]].astype(np.int32),
+        notes=tuple(
+            Note(
+                int(instance_after[note.instance]),
+                int(row_after[note.row]) if note.row >= 0 else note.row,
+                note.reason,
+                note.tag,
+            )
+            for note in table.notes
+            if keep[note.instance]
+        ),
+        **{name: getattr(table, name)[rows] for name in ("tag", "stored_vr", "vr", "offset", "length", "walked")},
+    )
