@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(chosen) - {*suites, *OTHERS}:
         command.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join([*suites, *OTHERS])}")
     patience = options.patience if options.patience is not None else (1.0 if options.quick else 60.0)
-    settings = Settings(options.quick, options.files, options.cache, options.seed, patience=patience)
+    settings = Settings(
+        options.quick, options.files, options.cache, options.seed, patience=patience, retries=1 if options.quick else 3
+    )
     facts, results = machine.facts(), _measure(chosen, suites, settings)
     text = report.markdown(facts, results, TITLES)
     print(text)

@@ -75,7 +75,7 @@ def _batches(content: object) -> Iterable[pa.RecordBatch | pa.Table]:
         import duckdb
 
         with duckdb.connect(str(content), read_only=True) as connection:
-            return [connection.execute("SELECT * FROM dicom").to_arrow_table()]
+            return [connection.sql("SELECT * FROM dicom").to_arrow_table()]
     import pyarrow.parquet as pq
 
     files = sorted(content.glob("*.parquet")) if content.is_dir() else [content]

@@ -130,9 +130,9 @@ def started(measurement: Measurement, settings: Settings) -> Iterator[Contestant
         list_file.write("\n".join(contestant.paths))
         list_file.flush()
         with suppress(EndedError):
-            answer = contestant.ask(
-                paths=list_file.name, contender=measurement.contender, options=dict(measurement.options)
-            )
+            whole = not measurement.shuffled and measurement.every == 1
+            options = {"directory": str(files.root) if whole else "", **measurement.options}
+            answer = contestant.ask(paths=list_file.name, contender=measurement.contender, options=options)
             contestant.result["missing"] = answer.get("missing", "")
             contestant.result["imports_kib"] = answer.get("peak_kib", 0)
         yield contestant

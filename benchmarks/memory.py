@@ -69,10 +69,9 @@ def _run(contender: str, root: Path, files: int) -> dict[str, Any]:
 def main(contender: str, directory: str, files: str) -> None:
     """One export; the product is given the directory, others the list of its files."""
     module = load(contender)
-    module.prepare({})
+    module.prepare({"directory": directory})
     imports = peak_kib()
-    ours = contender.startswith("product_")
-    paths = [directory] if ours else sorted(map(str, Path(directory).glob("*/*.dcm")))
+    paths = [] if contender.startswith("product_") else sorted(map(str, Path(directory).glob("*/*.dcm")))
     cpu, started = cpu_seconds(), time.perf_counter()
     outcome = module.run(paths)
     answer = {"seconds": time.perf_counter() - started, "cpu_seconds": cpu_seconds() - cpu, "rows": outcome.rows}

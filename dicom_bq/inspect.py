@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicom_bq.columns.build import BuiltBatch
-    from dicom_bq.scan.part10 import Failure, Skipped
+    from dicom_bq.scan.outcome import Failure, Skipped
     from dicom_bq.scan.rows import Rows
 
 DEEPEST_SHOWN = 16
@@ -122,7 +122,7 @@ def inspect_file(uri: str | os.PathLike[str], *, show_values: bool = False) -> I
         show_values: Give the values too, which are a patient's.
     """
     from dicom_bq.columns.build import build
-    from dicom_bq.scan.part10 import scan_files
+    from dicom_bq.scan.files import scan_files
 
     uri = os.fsdecode(uri)
     scanned = scan_files([uri])
@@ -139,14 +139,16 @@ def _refused(refused: Failure | Skipped) -> Inspection:
 
 
 def _rows_before_failure(uri: str) -> Rows:
+    from dicom_bq.scan.batch import Batch
     from dicom_bq.scan.bytesource import FileSource
-    from dicom_bq.scan.part10 import Batch, ScanOptions, _scan_part10
+    from dicom_bq.scan.outcome import ScanOptions
+    from dicom_bq.scan.part10 import scan_part10
 
     batch = Batch()
     with contextlib.suppress(ScanError, OSError):
         descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            _scan_part10(FileSource(descriptor), batch, ScanOptions())
+            scan_part10(FileSource(descriptor), batch, ScanOptions())
         finally:
             os.close(descriptor)
     return batch.rows

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pydicom
 
     from dicom_bq.columns.build import BuiltBatch
-    from dicom_bq.scan.part10 import Failure, Scanned, Skipped
+    from dicom_bq.scan.outcome import Failure, Scanned, Skipped
     from dicom_bq.schema import TableSchema
 
 BATCH_SIZE = 1000
@@ -99,7 +99,7 @@ class Tally:
         self._fail(uri, "internal", f"a bug in dicom-bq: {type(error).__name__} at {where}")
 
     def _fail(self, uri: str, code: str, reason: str) -> None:
-        from dicom_bq.scan.part10 import Failure
+        from dicom_bq.scan.outcome import Failure
 
         self.found += 1
         self.failures.append(Failure(uri, code, reason))
@@ -167,7 +167,8 @@ class Reading:
         return self.sources(tuple(paths))
 
     def _files(self, uris: Iterator[str]) -> Iterator[BuiltBatch]:
-        from dicom_bq.scan.part10 import ScanOptions, scan_files
+        from dicom_bq.scan.files import scan_files
+        from dicom_bq.scan.outcome import ScanOptions
 
         limit = self.options.get("max_header_bytes")
         options = ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit)
@@ -219,7 +220,7 @@ class Reading:
 
 def _scan_datasets(datasets: list[Any]) -> Scanned:
     from dicom_bq.scan.datasets import scan_datasets
-    from dicom_bq.scan.part10 import Scanned
+    from dicom_bq.scan.outcome import Scanned
 
     return Scanned(scan_datasets(datasets), tuple(map(_file_name, datasets)), (), ())
 

@@ -12,7 +12,7 @@ from dicom_bq.problems import REPAIRS, Problem, Problems, Reason
 from dicom_bq.sources.files import printable
 
 if TYPE_CHECKING:
-    from dicom_bq.scan.part10 import Failure, Skipped
+    from dicom_bq.scan.outcome import Failure, Skipped
     from dicom_bq.schema import TableSchema
 
 LONGEST_LIST = 10

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dicom_bq.elements import ROOT, ElementTable, Note
-from dicom_bq.scan.part10 import Scanned, Skipped
+from dicom_bq.scan.outcome import Scanned, Skipped
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from dicom_bq.columns.build import BuiltBatch, build
 from dicom_bq.elements import ElementTable
 from dicom_bq.problems import Place
 from dicom_bq.scan.datasets import scan_datasets
-from dicom_bq.scan.part10 import scan_files
+from dicom_bq.scan.files import scan_files
 from tests.oracle import OracleCannotRead, OracleRow, convert, differences, schema
 
 #: Places of the product that mean that the oracle, which does not look there, has no such element.

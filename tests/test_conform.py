@@ -66,9 +66,7 @@ def values(draw: st.DrawFn, kind: pa.DataType, nulls: bool = True) -> Any:
         return {field.name: draw(values(field.type)) for field in kind}
     number = draw(st.integers(0, 9))
     return (
-        pa.scalar(str(number)).as_py()
-        if kind == pa.string()
-        else pa.scalar(number).cast(_via(kind)).cast(kind).as_py()
+        pa.scalar(str(number)).as_py() if kind == pa.string() else pa.scalar(number).cast(_via(kind)).cast(kind).as_py()
     )
 
 
@@ -110,9 +108,7 @@ def test_agrees_with_conforming_one_value_at_a_time(case: tuple[pa.RecordBatch, 
     made = conform(batch, schema)
     made.validate(full=True)
     assert made.schema == schema
-    assert made.to_pylist() == [
-        {field.name: slow_field(row, field) for field in schema} for row in batch.to_pylist()
-    ]
+    assert made.to_pylist() == [{field.name: slow_field(row, field) for field in schema} for row in batch.to_pylist()]
 
 
 @given(cases())

@@ -10,7 +10,7 @@ import pytest
 
 import dicom_bq
 from dicom_bq.columns.build import build
-from dicom_bq.scan.part10 import scan_files
+from dicom_bq.scan.files import scan_files
 from fixtures.golden import GOLDEN, HERE, TREE, files, plain, record, schema
 
 RECORDS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ import pytest
 from dicom_bq.columns.build import build
 from dicom_bq.inspect import DEEPEST_SHOWN, LONGEST_VALUE, InspectedElement, Inspection, inspect_file
 from dicom_bq.problems import Place, Reason
-from dicom_bq.scan.part10 import scan_files
+from dicom_bq.scan.files import scan_files
 from tests.handmade import (
     IDENTITY,
     IMPLICIT_BODY,

@@ -213,7 +213,7 @@ def test_every_engine_takes_a_scan(manifest: dict[str, str]) -> None:
 
 
 def test_scan_is_the_function_and_the_package() -> None:
-    from dicom_bq.scan.part10 import scan_files
+    from dicom_bq.scan.files import scan_files
 
     assert callable(dicom_bq.scan)
     assert callable(scan_files)

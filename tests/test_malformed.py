@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicom_bq.columns.build import build
-from dicom_bq.scan.part10 import Scanned, scan_files
+from dicom_bq.scan.files import scan_files
+from dicom_bq.scan.outcome import Scanned
 from tests import malformed
 from tests.handmade import (
     BIG_ENDIAN,
@@ -163,7 +164,8 @@ def test_changed_bytes_are_a_row_or_a_reason(data: st.DataObject, source: Path, 
 BOUNDED = """
 import json, resource, sys
 from dicom_bq.columns.build import build
-from dicom_bq.scan.part10 import ScanOptions, scan_files
+from dicom_bq.scan.files import scan_files
+from dicom_bq.scan.outcome import ScanOptions
 import pydicom
 folder, allowance = sys.argv[1:]
 build(scan_files([folder + "/warm-up.dcm"]).table)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dicom_bq.problems import Problem, Problems, Reason
 from dicom_bq.report import LONGEST_LIST, SECTIONS, ExportReport, ReadReport, failure_lines, problem_lines
-from dicom_bq.scan.part10 import Failure, Skipped
+from dicom_bq.scan.outcome import Failure, Skipped
 from dicom_bq.schema import TableSchema, schema_from_keywords
 
 

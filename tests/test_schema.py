@@ -42,9 +42,7 @@ PRIVATE_SEQUENCES = [PRIVATE_KEY + tag for tag in (0x00091110, 0x2001105F, 0x200
 # A few sequences and leaves many times, so that paths share beginnings and schemas share columns.
 sequence_keys = st.sampled_from(SEQUENCES[:5] + PRIVATE_SEQUENCES) | st.sampled_from(SEQUENCES)
 leaf_keys = st.sampled_from(LEAVES[:30]) | st.sampled_from(LEAVES) | st.just(OTHER_ELEMENTS_KEY)
-tag_paths = st.builds(
-    lambda sequences, leaf: (*sequences, leaf), st.lists(sequence_keys, max_size=4), leaf_keys
-)
+tag_paths = st.builds(lambda sequences, leaf: (*sequences, leaf), st.lists(sequence_keys, max_size=4), leaf_keys)
 path_sets = st.frozensets(tag_paths, max_size=12)
 schemas = st.builds(TableSchema.from_paths, path_sets, include_source_store=st.booleans())
 
@@ -114,8 +112,7 @@ def test_person_name_always_has_its_fifteen_leaves(keyword: str) -> None:
     ]
     for group in groups:
         assert [(part.name, part.kind) for part in group.fields] == [
-            (name, "STRING NULLABLE")
-            for name in ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+            (name, "STRING NULLABLE") for name in ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
         ]
 
 
@@ -280,17 +277,13 @@ def test_every_level_is_in_order_and_no_record_is_without_fields(schema: TableSc
 
 
 @given(path_sets, path_sets)
-def test_merging_schemas_is_the_union_of_their_paths(
-    first: frozenset[TagPath], second: frozenset[TagPath]
-) -> None:
+def test_merging_schemas_is_the_union_of_their_paths(first: frozenset[TagPath], second: frozenset[TagPath]) -> None:
     merged = TableSchema.from_paths(first).merge(TableSchema.from_paths(second))
     assert merged.to_json() == TableSchema.from_paths(first | second).to_json()
 
 
 @given(schemas, schemas, schemas)
-def test_merge_is_commutative_associative_and_idempotent(
-    a: TableSchema, b: TableSchema, c: TableSchema
-) -> None:
+def test_merge_is_commutative_associative_and_idempotent(a: TableSchema, b: TableSchema, c: TableSchema) -> None:
     assert a.merge(b).to_json() == b.merge(a).to_json()
     assert a.merge(b).merge(c).to_json() == a.merge(b.merge(c)).to_json() == a.merge(b, c).to_json()
     assert a.merge(a).to_json() == a.to_json()
@@ -316,15 +309,13 @@ foreign_records = st.builds(
     st.sampled_from(["extra", "Extra", "PatientName"]),
     st.lists(foreign_leaves, min_size=1, max_size=3, unique_by=lambda field: field["name"].lower()),
 )
-tables = st.lists(
-    foreign_leaves | foreign_records, max_size=5, unique_by=lambda field: field["name"].lower()
-).map(TableSchema.from_bigquery)
+tables = st.lists(foreign_leaves | foreign_records, max_size=5, unique_by=lambda field: field["name"].lower()).map(
+    TableSchema.from_bigquery
+)
 
 
 @given(tables, tables, tables)
-def test_the_laws_of_merge_hold_for_foreign_columns_too(
-    a: TableSchema, b: TableSchema, c: TableSchema
-) -> None:
+def test_the_laws_of_merge_hold_for_foreign_columns_too(a: TableSchema, b: TableSchema, c: TableSchema) -> None:
     assert a.merge(b).to_json() == b.merge(a).to_json()
     assert a.merge(b).merge(c).to_json() == a.merge(b.merge(c)).to_json()
     assert a.merge(a) == a.merge(TableSchema()) == TableSchema().merge(a) == a
@@ -357,9 +348,7 @@ def test_conflict_names_the_column_and_both_kinds() -> None:
 @pytest.mark.parametrize("mode", ["NULLABLE", "REQUIRED"])
 def test_repeated_and_not_repeated_do_not_merge(mode: str) -> None:
     theirs = TableSchema.from_bigquery([{"name": "ImageType", "type": "STRING", "mode": mode}])
-    with pytest.raises(
-        SchemaConflictError, match=f"ImageType is STRING REPEATED in one schema and STRING {mode}"
-    ):
+    with pytest.raises(SchemaConflictError, match=f"ImageType is STRING REPEATED in one schema and STRING {mode}"):
         schema_from_keywords(["ImageType"]).merge(theirs)
 
 
@@ -509,9 +498,7 @@ def test_reads_what_bq_show_prints(wrap: Any) -> None:
         {
             "name": "patientname",
             "type": "struct",
-            "fields": [
-                {"name": "ALPHABETIC", "type": "STRUCT", "fields": [{"name": "FamilyName", "type": "string"}]}
-            ],
+            "fields": [{"name": "ALPHABETIC", "type": "STRUCT", "fields": [{"name": "FamilyName", "type": "string"}]}],
         },
         {"name": "Weight", "type": "FLOAT64", "mode": "repeated", "policyTags": {"names": ["x"]}},
     ]
@@ -591,9 +578,7 @@ def sequence_path(levels: int) -> TagPath:
 
 def test_fifteen_levels_of_record_are_allowed_and_no_more() -> None:
     TableSchema.from_paths([sequence_path(15)]).check_limits()
-    with pytest.raises(
-        SchemaLimitError, match=r"levels of RECORD at (ContentSequence\.?){16}: 16, the limit is 15"
-    ):
+    with pytest.raises(SchemaLimitError, match=r"levels of RECORD at (ContentSequence\.?){16}: 16, the limit is 15"):
         TableSchema.from_paths([sequence_path(16)]).check_limits()
 
 

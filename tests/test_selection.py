@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence as Items
 from dicom_bq.columns.build import build
 from dicom_bq.elements import Note
 from dicom_bq.scan.datasets import scan_datasets
-from dicom_bq.scan.part10 import Scanned
+from dicom_bq.scan.outcome import Scanned
 from dicom_bq.selection import SOP_INSTANCE_UID, Selection, take, uids_of
 from dicom_bq.sources.filters import Filter
 

@@ -122,9 +122,7 @@ def test_extension_does_not_overlap_what_is_before_the_stars(tree: Callable[...,
     assert listed("a.d**.dcm") == ["a.d/x.dcm", "a.dx.dcm"]
 
 
-@given(
-    st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join)), st.text("ab.?*", min_size=1, max_size=5)
-)
+@given(st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join)), st.text("ab.?*", min_size=1, max_size=5))
 def test_one_level_patterns_agree_with_fnmatch(paths: list[str], pattern: str) -> None:
     if "**" in pattern or not set(pattern) & set("*?"):
         return

@@ -58,9 +58,7 @@ def test_arrow_round_trip_restores_schema_edition_and_keys() -> None:
 def test_arrow_has_lists_for_repeated_and_structs_for_records() -> None:
     schema = schema_from_keywords(["ImageType", "OverlayRows", "SelectorUVValue"]).to_arrow()
     assert schema.field("ImageType").type == pa.list_(pa.string())
-    assert schema.field("OverlayRows").type == pa.list_(
-        pa.struct([("Id", pa.string()), ("Value", pa.int64())])
-    )
+    assert schema.field("OverlayRows").type == pa.list_(pa.struct([("Id", pa.string()), ("Value", pa.int64())]))
     assert schema.field("SelectorUVValue").type == pa.list_(pa.decimal128(20, 0))
 
 
@@ -88,9 +86,7 @@ def test_lists_of_other_writers_are_repeated() -> None:
 
 
 def test_a_foreign_type_keeps_the_type_that_is_stored() -> None:
-    stored = pa.schema(
-        [("x", pa.list_(pa.struct([("y", pa.int32()), ("z", pa.string())]))), ("w", pa.uint8())]
-    )
+    stored = pa.schema([("x", pa.list_(pa.struct([("y", pa.int32()), ("z", pa.string())]))), ("w", pa.uint8())])
     schema = TableSchema.from_arrow(stored).merge(schema_from_keywords(["Rows"]))
     made = arrow_schema(schema.columns, stored=stored)
     assert made.field("x").type == stored.field("x").type

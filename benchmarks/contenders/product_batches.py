@@ -23,7 +23,8 @@ def prepare(options: Mapping[str, object]) -> None:
 def run(paths: Sequence[str]) -> Outcome:
     """Scans and builds batch after batch, and keeps them, as a program would that goes on with them."""
     from dicom_bq.columns.build import BuildOptions, build
-    from dicom_bq.scan.part10 import ScanOptions, scan_files
+    from dicom_bq.scan.files import scan_files
+    from dicom_bq.scan.outcome import ScanOptions
 
     batches, failed = [], 0
     for start in range(0, len(paths), _batch_size):

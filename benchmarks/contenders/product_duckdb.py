@@ -1,4 +1,4 @@
-"""dicom-bq from a directory's paths to a table in a DuckDB file, as `dicom-bq export` does it."""
+"""dicom-bq from a directory to a table in a DuckDB file, as `dicom-bq export` does it."""
 
 from __future__ import annotations
 

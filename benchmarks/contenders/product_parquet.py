@@ -1,29 +1,38 @@
-"""dicom-bq from a directory's paths to one zstd Parquet file, as `dicom-bq export` does it."""
+"""dicom-bq from a directory to one zstd Parquet file, as `dicom-bq export` does it."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.contenders import Outcome, temporary_directory
+from benchmarks.contenders import NotInstalledError, Outcome, temporary_directory
 
 TITLE = "**dicom-bq**, to zstd Parquet"
+KEYWORDS = ("processes",)  # options that are arguments of `export`
 _target = Path()
+_directory = ""
+_keywords: dict[str, Any] = {}
 
 
 def prepare(options: Mapping[str, object], name: str = "product.parquet") -> None:
-    """Imports, and a place to write to."""
-    import dicom_bq.job
+    """Imports, the directory to read when it is to be all of it, and a place to write to."""
+    from dicom_bq.job import export
 
-    global _target  # noqa: PLW0603
+    global _directory, _keywords, _target  # noqa: PLW0603
+    _keywords = {keyword: options[keyword] for keyword in KEYWORDS if keyword in options}
+    if absent := _keywords.keys() - inspect.signature(export).parameters.keys():
+        message = f"this version of dicom-bq has no {', '.join(absent)}"
+        raise NotInstalledError(message)
+    _directory = str(options.get("directory", ""))
     _target = temporary_directory() / name
-    assert dicom_bq.job.export
 
 
 def run(paths: Sequence[str]) -> Outcome:
-    """The whole job, from the list of paths to the file under its final name."""
+    """The whole job, from finding the files to the destination under its final name."""
     import dicom_bq
 
-    report = dicom_bq.export(list(paths), _target, write_disposition="WRITE_TRUNCATE")
+    report = dicom_bq.export(_directory or list(paths), _target, write_disposition="WRITE_TRUNCATE", **_keywords)
     failed = len(report.failures) + len(report.skipped)
     return Outcome(report.rows, _target, {"failed": failed, "bytes": _target.stat().st_size})

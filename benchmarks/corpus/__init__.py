@@ -22,7 +22,6 @@ from benchmarks.corpus.sets import SETS, CorpusSet
 
 VERSION = 1  # raise it with every change of the bytes written
 SEED = 20240229
-MANIFEST = "corpus.json"
 META_ELEMENTS = 5
 
 
@@ -31,6 +30,7 @@ class Corpus:
     """Files on disk, in path order, and what is in them."""
 
     name: str
+    root: Path
     paths: tuple[str, ...]
     facts: dict[str, object]
 
@@ -53,15 +53,16 @@ def obtain(name: str, files: int, cache: Path | None = None, seed: int = SEED) -
         KeyError: no such set; `SETS` has the names.
     """
     root = (cache or default_cache()) / f"v{VERSION}-seed{seed}-{name}-{files}"
-    if not (root / MANIFEST).exists():
-        _write(SETS[name], root, files, seed)
-    manifest = json.loads((root / MANIFEST).read_text())
+    facts = root.with_name(f"{root.name}.json")  # beside: the directory holds nothing but files of the corpus
+    if not facts.exists():
+        facts.write_text(json.dumps(_write(SETS[name], root, files, seed)))
+    manifest = json.loads(facts.read_text())
     paths = tuple(str(root / path) for path in manifest.pop("paths"))
-    return Corpus(name, paths, {"set": name, "seed": seed, "version": VERSION, **manifest})
+    return Corpus(name, root, paths, {"set": name, "seed": seed, "version": VERSION, **manifest})
 
 
-def _write(corpus_set: CorpusSet, root: Path, files: int, seed: int) -> None:
-    """Writes beside, then renames: a half-written corpus is never found."""
+def _write(corpus_set: CorpusSet, root: Path, files: int, seed: int) -> dict[str, object]:
+    """Writes beside, then renames: a half-written corpus is never found. Returns the facts."""
     root.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f"{root.name}.", dir=root.parent))
     random = Random(seed)
@@ -76,9 +77,9 @@ def _write(corpus_set: CorpusSet, root: Path, files: int, seed: int) -> None:
         target = beside / f"{name}.dcm"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    (beside / MANIFEST).write_text(json.dumps(facts.summary()))
     shutil.rmtree(root, ignore_errors=True)
     beside.rename(root)
+    return facts.summary()
 
 
 def file_bytes(instance: Instance, corpus_set: CorpusSet, noise: bytes) -> bytes:

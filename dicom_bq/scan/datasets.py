@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.rows import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicom_bq.scan.scalar import PIXEL_DATA_TAGS, tables
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
     from pydicom.dataelem import RawDataElement
     from pydicom.tag import BaseTag
-
-    from dicom_bq.scan.part10 import Batch
 
 SQ = VR_NUMBER["SQ"]
 NUMBER_FORMATS: Mapping[str, str] = {
@@ -36,8 +35,7 @@ def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
     Args:
         datasets: One a SOP instance; they are not changed.
     """
-    from dicom_bq.scan.normalise import normalise
-    from dicom_bq.scan.part10 import Batch
+    from dicom_bq.scan.normalise import as_table, normalise
 
     batch = Batch()
     for dataset in datasets:
@@ -45,7 +43,7 @@ def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
         with quiet():
             append_dataset(dataset, batch)
         batch.rows.finish_instance(mark)
-    return normalise(batch.rows, b"".join(batch.chunks))
+    return normalise(as_table(batch.rows, b"".join(batch.chunks)), batch.rows)
 
 
 def append_dataset(dataset: Dataset, batch: Batch) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from dicom_bq.elements import Note
 from dicom_bq.errors import ScanError
 from dicom_bq.problems import Reason
+from dicom_bq.scan.batch import Batch
+from dicom_bq.scan.datasets import append_dataset
+from dicom_bq.scan.outcome import Failure, ScanOptions, Skipped
 from dicom_bq.scan.quiet import quiet
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
-
-    from dicom_bq.scan.part10 import Batch, Failure, ScanOptions, Skipped
 
 
 def scan_by_pydicom(uri: str, error: ScanError, batch: Batch, options: ScanOptions) -> Failure | Skipped | None:
@@ -27,14 +29,10 @@ def scan_by_pydicom(uri: str, error: ScanError, batch: Batch, options: ScanOptio
     Returns:
         None when it was read.
     """
-    from dicom_bq.elements import Note
-    from dicom_bq.scan.datasets import append_dataset
-    from dicom_bq.scan.part10 import Failure
-
     failure = Failure(uri, "malformed", str(error))
     if not error.readable_otherwise or os.path.getsize(uri) > options.max_header_bytes:  # noqa: PTH202 (hot enough)
         return failure
-    mark, chunks, size = batch.rows.mark(), len(batch.chunks), batch.size
+    mark = batch.mark()
     try:
         dataset = _read(uri)
         batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.READ_BY_PYDICOM))
@@ -43,9 +41,7 @@ def scan_by_pydicom(uri: str, error: ScanError, batch: Batch, options: ScanOptio
     except (
         Exception
     ) as other:  # pydicom says that bytes are wrong in a dozen ways, zlib.error and struct.error among them
-        batch.rows.rollback(mark)
-        del batch.chunks[chunks:]
-        batch.size = size
+        batch.rollback(mark)
         return Failure(uri, "malformed", f"{error}; pydicom: {type(other).__name__}")
     return None
 

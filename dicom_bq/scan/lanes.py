@@ -26,13 +26,16 @@ ITEM_WORD, PIXEL_DATA_WORD = np.uint64(0xE000FFFE), np.uint64(0x00107FE0)
 DELIMITER_HALF = np.uint64(0xFFFE)
 UNDEFINED = np.uint64(UNDEFINED_LENGTH)
 ENCAPSULATED, ODD = 1 << 40, 1 << 41
-"""Stop positions past every end: at a value of undefined length that may be the Pixel Data; at what is not understood."""
+"""Stop positions past every end: a value of undefined length that may be Pixel Data; what is not understood."""
 NOT_A_VR = 0xFF
 
 
 @cache
-def _vr_table() -> Array:
-    """VR number plus ``LONG`` by the two bytes of an explicit VR as a little-endian number; uint8, shape (65536,)."""
+def vr_table() -> Array:
+    """VR number plus ``LONG`` by the two bytes of an explicit VR as a little-endian number; uint8, shape (65536,).
+
+    ``NOT_A_VR`` where the two bytes are none.
+    """
     table = np.full(1 << 16, NOT_A_VR, np.uint8)
     for code, number in tables().codes.items():
         table[int.from_bytes(code, "little")] = number
@@ -75,7 +78,7 @@ def _slot(words: Array, factor: np.uint64) -> Array:
 
 
 @cache
-def _tag_sets() -> tuple[TagSet, TagSet]:
+def tag_sets() -> tuple[TagSet, TagSet]:
     """Standard sequences; standard tags of an excluded VR."""
     return TagSet.of(tables().sequences), TagSet.of(tables().opaque_tags)
 
@@ -159,7 +162,7 @@ def advance(arena: Array, start: Array, end: Array, *, implicit: bool) -> Lanes:
 
 def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:
     """Length of each element, and where its lane goes on."""
-    code = _vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
+    code = vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
     long = (code & LONG) != 0
     delimiter = (header & HALF) == DELIMITER_HALF
     length = header >> np.uint64(48)
@@ -180,7 +183,7 @@ def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Arra
 
 def _implicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:
     """As ``_explicit_step``; the dictionary tells what is a sequence, and any undefined length may be one."""
-    sequences, opaque = _tag_sets()
+    sequences, opaque = tag_sets()
     tag, length = header & WORD, header >> np.uint64(32)
     descend = (tag & HALF) == DELIMITER_HALF
     undefined = length == UNDEFINED

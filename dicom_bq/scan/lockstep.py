@@ -42,7 +42,7 @@ import numpy.typing as npt
 from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, ElementTable
 from dicom_bq.scan.brackets import NONE, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
-from dicom_bq.scan.lanes import ENCAPSULATED, HALF, WORD, Lanes, _tag_sets, _vr_table, advance, item_positions
+from dicom_bq.scan.lanes import ENCAPSULATED, HALF, WORD, Lanes, advance, item_positions, tag_sets, vr_table
 from dicom_bq.scan.scalar import LONG, SQ, tables
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -155,13 +155,13 @@ def _tokens(
     delimiter = (word & HALF) == 0xFFFE
     if implicit:
         code = np.zeros(total, np.uint8)
-        sequences, opaque = _tag_sets()
+        sequences, opaque = tag_sets()
         sequence = sequences.has(word)
         open_ended = np.flatnonzero((length == UNDEFINED_LENGTH) & ~delimiter & ~sequence)
         sequence[open_ended] = ~opaque.has(word[open_ended])
         value = position + 8
     else:
-        code = _vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
+        code = vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
         code[delimiter] = 0
         sequence = code == (SQ | LONG)
         value = position + 8 + ((code & LONG) >> 5)
@@ -220,7 +220,7 @@ def _foreign_delimiters(tokens: Tokens, files: int) -> Array:
 def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     """Elements whose value is not needed."""
     if implicit:
-        return _tag_sets()[1].has(word)
+        return tag_sets()[1].has(word)
     wanted: Array = np.isin(code, np.array(sorted(tables().opaque), np.uint8))
     return wanted
 

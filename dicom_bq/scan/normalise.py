@@ -6,7 +6,10 @@ values of VR UN are opened, text becomes UTF-8.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 
 import vr_rules
 from dicom_bq import dictionary
@@ -20,19 +23,21 @@ DEEPEST = 16
 """Rounds of opening hidden sequences: one inside the other, past the 15 levels that a table can hold."""
 
 
-def normalise(rows: Rows, data: bytes) -> ElementTable:
-    """Make an ElementTable of what a walker found.
+def normalise(table: ElementTable, rows: Rows, moved: npt.NDArray[np.int64] | None = None) -> ElementTable:
+    """Settle what is open in a table.
 
     Args:
-        rows: Elements and items of a batch, instances in order.
-        data: The arena that offsets count in.
+        table: Elements as walked, ``vr`` being the stored one.
+        rows: What a scalar walker left to be done: big-endian rows, unread sequences, text that is UTF-8 already.
+        moved: The table's row of each of ``rows``; None when they are the same.
     """
-    table = _as_table(rows, data)
+    moved = np.arange(len(table)) if moved is None else moved
     if rows.swaps:
-        _swap(table, rows.swaps)
-    forms = dict(rows.pending)
+        swapped = [row for first, end in rows.swaps for row in range(first, end)]
+        table = _swap(table, moved[swapped])
+    forms = {int(moved[row]): form for row, form in rows.pending}
     decoded = np.zeros(len(table), np.bool_)
-    decoded[rows.decoded] = True
+    decoded[moved[rows.decoded]] = True
     table = resolve(table)
     for _ in range(DEEPEST):
         expanded = expand(table, forms, decoded)
@@ -44,8 +49,13 @@ def normalise(rows: Rows, data: bytes) -> ElementTable:
     return to_utf8(table, decoded)
 
 
-def _as_table(rows: Rows, data: bytes) -> ElementTable:
-    """The walker's arrays as they are; ``vr`` is the stored one."""
+def as_table(rows: Rows, data: bytes) -> ElementTable:
+    """The scalar walker's arrays as they are; ``vr`` is the stored one.
+
+    Args:
+        rows: Elements and items of a batch, instances in order.
+        data: The arena that offsets count in.
+    """
     count = len(rows)
     item, item_sequence = in_sequence_order(np.array(rows.item, np.int32), np.array(rows.item_sequence, np.int32))
     stored = np.array(rows.stored_vr, np.uint8)
@@ -81,19 +91,18 @@ def _dictionary_unit(tag: int, units: dict[int, int]) -> int:
     return units.get(VR_NUMBER.get(vr.partition(" or ")[0], 0), 1) if typed else 1
 
 
-def _swap(table: ElementTable, ranges: list[tuple[int, int]]) -> None:
-    """Turn big-endian values into little-endian ones, in place in the arena. Rare: the syntax is retired."""
+def _swap(table: ElementTable, rows: npt.NDArray[np.int64]) -> ElementTable:
+    """Turn big-endian values into little-endian ones. Rare: the syntax is retired."""
     arena, units, opaque = table.arena.copy(), _units(), opaque_numbers()
-    object.__setattr__(table, "arena", arena)
-    for first, end in ranges:
-        for row in range(first, end):
-            stored = int(table.stored_vr[row])
-            unit = units.get(stored, 1)  # none for OB and UN, which have no byte order (PS3.5 7.3, 6.2.2)
-            if unit > 1 and opaque[stored]:
-                unit = _dictionary_unit(int(table.tag[row]), units)
-            start, size = int(table.offset[row]), int(table.length[row])
-            following = int(table.offset[row + 1]) if row + 1 < len(table) else len(arena)
-            # a value that was passed over unread, such as Pixel Data, is not in the arena
-            if unit > 1 and size % unit == 0 and start + size <= following:
-                value = arena[start : start + size].reshape(-1, unit)
-                value[:] = value[:, ::-1].copy()
+    for row in rows.tolist():
+        stored = int(table.stored_vr[row])
+        unit = units.get(stored, 1)  # none for OB and UN, which have no byte order (PS3.5 7.3, 6.2.2)
+        if unit > 1 and opaque[stored]:
+            unit = _dictionary_unit(int(table.tag[row]), units)
+        start, size = int(table.offset[row]), int(table.length[row])
+        following = int(table.offset[row + 1]) if row + 1 < len(table) else len(arena)
+        # a value that was passed over unread, such as Pixel Data, is not in the arena
+        if unit > 1 and size % unit == 0 and start + size <= (following if following > start else len(arena)):
+            value = arena[start : start + size].reshape(-1, unit)
+            value[:] = value[:, ::-1].copy()
+    return replace(table, arena=arena)

@@ -1,0 +1,152 @@
+"""File meta information (PS3.10 7.1), and how the data set after it is encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dicom_bq import dictionary
+from dicom_bq.elements import ROOT
+from dicom_bq.errors import NotDicomError, ScanError, TruncatedError
+from dicom_bq.scan.bytesource import ByteSource
+from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form, Rows
+from dicom_bq.scan.scalar import LONG, tables
+
+STEP, LARGEST_STEP = 8192, 16 << 20
+"""Bytes read past a long element, and at most at once."""
+
+IMPLICIT_UID = "1.2.840.10008.1.2"
+BIG_ENDIAN_UID = "1.2.840.10008.1.2.2"
+DEFLATED_UIDS = frozenset(
+    {
+        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+        "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+        "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+    }
+)
+_DECLARED = {IMPLICIT_UID: IMPLICIT_LITTLE, BIG_ENDIAN_UID: EXPLICIT_BIG}
+"""Every other transfer syntax is explicit little endian (PS3.5 A.4)."""
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+DIRECTORY_RECORD_SEQUENCE = 0x00041220
+META_SOP_CLASS, META_TRANSFER_SYNTAX = 0x00020002, 0x00020010
+
+
+def data_set_start(head: bytes) -> int:
+    """Where the first element is: after preamble and prefix, or at 0 in a file without them.
+
+    Args:
+        head: The first bytes of the file.
+
+    Raises:
+        NotDicomError: Neither the prefix of PS3.10 7.1 nor a plausible first element is there.
+    """
+    if head[128:132] == b"DICM":
+        return 132
+    if not head:
+        raise NotDicomError(reason="the file is empty", offset=0)
+    if any(_plausible(head, form) for form in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)):
+        return 0
+    raise NotDicomError(reason="no DICM prefix and no data element at the start", offset=0)
+
+
+def _plausible(head: bytes, form: Form) -> bool:
+    """The first bytes are two elements that the dictionary knows, in order, with a VR where one belongs."""
+    order: Literal["big", "little"] = "big" if form.big_endian else "little"
+    position, previous = 0, 0
+    for _ in range(2):
+        if position + 12 > len(head):
+            return False
+        group, element = (int.from_bytes(head[position + at : position + at + 2], order) for at in (0, 2))
+        tag = group << 16 | element
+        known = tag in dictionary.vr_table() or (not element and 0 < group <= 0x7FE0)
+        if not known or tag <= previous:
+            return False
+        length = int.from_bytes(head[position + 4 : position + 8], order)
+        header = 8
+        if not form.implicit:
+            vr = tables().codes.get(head[position + 4 : position + 6])
+            if vr is None or group == 0x0002:
+                return vr is not None
+            header = 12 if vr & LONG else 8
+            length = int.from_bytes(head[position + header - (4 if vr & LONG else 2) : position + header], order)
+        position, previous = position + header + length, tag
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the file meta information says.
+
+    Attributes:
+        end: File position where the data set begins.
+        head: Bytes of the file from 0, reaching at least to ``end``.
+        transfer_syntax: UID, empty when missing.
+        sop_class: UID, empty when missing.
+    """
+
+    end: int
+    head: bytes
+    transfer_syntax: str
+    sop_class: str
+
+
+def read_meta(source: ByteSource, head: bytes, position: int, rows: Rows, base: int) -> Meta:
+    """Append group 0002, always explicit little endian whatever follows (PS3.10 7.1).
+
+    Args:
+        source: The file.
+        head: Its first bytes.
+        position: Where the first element is.
+        rows: Where the elements go.
+        base: Arena offset of the file's first byte.
+
+    Raises:
+        ScanError: It is not in explicit VR, or the file ends in it.
+    """
+    codes, found = tables().codes, dict[int, str]()
+    while head[position : position + 2] == b"\x02\x00":
+        code = codes.get(head[position + 4 : position + 6])
+        if code is None:
+            raise ScanError(reason="file meta information is not in explicit VR", offset=position)
+        header = 12 if code & LONG else 8
+        length_at = position + header - (4 if code & LONG else 2)
+        length = int.from_bytes(head[length_at : position + header], "little")
+        end = position + header + length
+        if end + 8 > len(head):
+            head += source.read(len(head), min(end + STEP - len(head), LARGEST_STEP))
+            if end > len(head):
+                raise TruncatedError(offset=position)
+        tag = 0x00020000 | int.from_bytes(head[position + 2 : position + 4], "little")
+        rows.append(ROOT, tag, code & ~LONG, base + position + header, length)
+        if tag in (META_SOP_CLASS, META_TRANSFER_SYNTAX):
+            found[tag] = head[position + header : end].decode("ascii", "replace").strip(" \0")
+        position = end
+    return Meta(position, head, found.get(META_TRANSFER_SYNTAX, ""), found.get(META_SOP_CLASS, ""))
+
+
+def form_of(meta: Meta) -> tuple[Form, bool]:
+    """How the data set is encoded: as its transfer syntax says (PS3.5 10), unless its first element shows otherwise.
+
+    Returns:
+        The form, and whether the transfer syntax says so.
+    """
+    declared = _DECLARED.get(meta.transfer_syntax, EXPLICIT_LITTLE)
+    first = meta.head[meta.end : meta.end + 6]
+    found = _found(first, declared, bool(meta.transfer_syntax)) if len(first) == 6 and any(first) else declared
+    return found, found == declared or not meta.transfer_syntax
+
+
+def _found(first: bytes, declared: Form, is_declared: bool) -> Form:
+    """What the first element looks like; the dictionary tells little from big endian."""
+    if first[4:6] not in tables().codes:
+        return IMPLICIT_LITTLE
+    if not declared.implicit and is_declared and _known(first, declared):
+        return declared
+    forms = (EXPLICIT_LITTLE, EXPLICIT_BIG)
+    return next((form for form in forms if _known(first, form)), EXPLICIT_LITTLE if declared.implicit else declared)
+
+
+def _known(first: bytes, form: Form) -> bool:
+    """The tag at the start is in the dictionary when it is read this way."""
+    order: Literal["big", "little"] = "big" if form.big_endian else "little"
+    return int.from_bytes(first[:2], order) << 16 | int.from_bytes(first[2:4], order) in dictionary.vr_table()

@@ -1,0 +1,71 @@
+"""What reading a batch of files comes to: a table, and a reason for every file that is not in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicom_bq.elements import ElementTable
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """Bounds of reading.
+
+    Attributes:
+        max_header_bytes: A header, or an inflated data set, larger than this is a failure, not a memory problem.
+        lockstep: Walk files together where they can be; False walks each by itself, for comparison.
+    """
+
+    max_header_bytes: int = 256 << 20
+    lockstep: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that looks like DICOM and cannot be read.
+
+    Attributes:
+        uri: The file.
+        code: ``unreadable`` (by the operating system) or ``malformed``.
+        reason: What is wrong, and where.
+    """
+
+    uri: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is no SOP instance.
+
+    Attributes:
+        uri: The file.
+        code: ``not_dicom`` or ``dicomdir``.
+        reason: Why it is taken for one.
+    """
+
+    uri: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a batch of files gave.
+
+    Attributes:
+        table: The elements of all readable files.
+        uris: One a SOP instance, in the table's order.
+        failures: Files that cannot be read.
+        skipped: Files that are not SOP instances.
+        scalar: Number of files that were not walked in lock-step.
+    """
+
+    table: ElementTable
+    uris: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    skipped: tuple[Skipped, ...]
+    scalar: int = 0
