@@ -43,9 +43,7 @@ def _fields(
     made = []
     for field in wanted:
         array = have.pop(field.name.lower(), None)
-        made.append(
-            _absent(field.type, rows) if array is None else _array(array, field.type, path + field.name)
-        )
+        made.append(_absent(field.type, rows) if array is None else _array(array, field.type, path + field.name))
     if have:
         raise SchemaError(reason=f"no column for {', '.join(path + name for name in have)} in the schema")
     return made

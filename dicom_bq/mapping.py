@@ -85,9 +85,7 @@ def is_sequence(key: int) -> bool:
 
 def format_tag(tag: int, varying: int = 0) -> str:
     """A tag as PS3.6 prints it: ``(0010,0010)``, with x for hexadecimal digits that vary: ``(60xx,0010)``."""
-    digits = "".join(
-        "x" if varying >> shift & 0xF else f"{tag >> shift & 0xF:X}" for shift in range(28, -1, -4)
-    )
+    digits = "".join("x" if varying >> shift & 0xF else f"{tag >> shift & 0xF:X}" for shift in range(28, -1, -4))
     return f"({digits[:4]},{digits[4:]})"
 
 
@@ -157,9 +155,7 @@ def sequence_column(key: int, fields: tuple[Column, ...]) -> Column:
     return Column(tag_name(tag), RECORD, REPEATED, key, fields, f"{format_tag(tag)} private, SQ")
 
 
-def expected_columns(
-    columns: Iterable[Column], numeric_strings: NumericStrings = "text"
-) -> tuple[Column, ...]:
+def expected_columns(columns: Iterable[Column], numeric_strings: NumericStrings = "text") -> tuple[Column, ...]:
     """What the dictionary makes of columns of the same names: a table's that somebody else may have made.
 
     Columns that are not the mapping's are left out, and so are those called as a private sequence is, but of

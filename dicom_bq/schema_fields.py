@@ -57,9 +57,7 @@ def places_of(names: Sequence[str], level: Level) -> list[Place]:
     Returns:
         For each its key, and the level below it.
     """
-    return [
-        level(name.lower()) or (FOREIGN_KEY + position, _foreign_level) for position, name in enumerate(names)
-    ]
+    return [level(name.lower()) or (FOREIGN_KEY + position, _foreign_level) for position, name in enumerate(names)]
 
 
 def _foreign_level(_: str) -> Place | None:

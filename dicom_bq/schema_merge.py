@@ -95,9 +95,7 @@ class SchemaChange:
         return before, after
 
 
-def diff_columns(
-    before: Sequence[Column], after: Sequence[Column], parent: str = ""
-) -> Iterator[SchemaChange]:
+def diff_columns(before: Sequence[Column], after: Sequence[Column], parent: str = "") -> Iterator[SchemaChange]:
     """What changes from one level to the other, in column order, sub-fields of shared records included.
 
     A column that only one side has is one change, however much is in it. Descriptions and the spelling of

@@ -154,8 +154,8 @@ class DuckDBTable:
         rows = 0
         for group in row_groups(conform(batch, target) for batch in batches):
             # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
-            whole = pa.concat_batches(group.to_batches())
-            connection.register(_INCOMING, pa.Table.from_batches([whole]))
+            whole = [pa.concat_arrays(column.chunks) for column in group.columns]
+            connection.register(_INCOMING, pa.Table.from_arrays(whole, schema=target))
             connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM {_INCOMING}")
             connection.unregister(_INCOMING)
             rows += group.num_rows
