@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is not b
 def blocks(*languages: str) -> list[tuple[str, str, str]]:
     """Line before the fence, language, and content of the code blocks."""
     found = re.findall(
-        r"(?:^(.*)\n)?^```(\w+)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        r"(?:^([^\n]*)\n)?^```(\w+)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     return [block for block in found if block[1] in languages]
 
