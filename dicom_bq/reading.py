@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dicom_bq.columns.build import BuiltBatch
     from dicom_bq.scan.outcome import Failure, Scanned, Skipped
     from dicom_bq.schema import TableSchema
+    from dicom_bq.selection import Selection
 
 BATCH_SIZE = 1000
 """Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
@@ -60,13 +61,14 @@ class ReadOptions(TypedDict, total=False):
 
 @dataclass(slots=True)
 class Tally:
-    """What has been met so far. ``found == exported + len(failures) + len(skipped)`` between two batches.
+    """What has been met so far. Between two batches, ``found`` is the sum of all the others.
 
     Attributes:
         found: Files, datasets, and what cannot be read as either.
         exported: Those that are a row.
         failures: Those that should be and are not.
-        skipped: Those that are no SOP instance.
+        skipped: Those that are no SOP instance, or one more of an instance.
+        filtered: Those that the filter leaves out.
         problems: What was dropped, repaired or did not fit.
         bug: The first exception that is no file's fault.
     """
@@ -75,6 +77,7 @@ class Tally:
     exported: int = 0
     failures: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    filtered: int = 0
     problems: Problems = field(default_factory=Problems)
     bug: Exception | None = None
 
@@ -83,6 +86,7 @@ class Tally:
         self.found += found
         self.failures += scanned.failures
         self.skipped += scanned.skipped
+        self.filtered += found - len(scanned.uris) - len(scanned.failures) - len(scanned.skipped)
         if built is not None:
             self.exported += built.batch.num_rows
             self.problems.merge(built.problems)
@@ -114,12 +118,14 @@ class Reading:
         options: How.
         tally: Is kept while reading.
         progress: Is told about every batch.
+        selection: Which of the files become rows; None for all that can.
     """
 
     schema: TableSchema | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     tally: Tally = field(default_factory=Tally)
     progress: Progress = silent
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(self.options.keys() - ReadOptions.__annotations__.keys())
@@ -158,6 +164,8 @@ class Reading:
             exported=tally.exported,
             failures=tuple(tally.failures),
             skipped=tuple(tally.skipped),
+            filtered=tally.filtered,
+            unmatched=self.selection.unmatched() if self.selection else (),
             problems=tally.problems,
             schema=schema,
             seconds=time.monotonic() - started,
@@ -172,7 +180,8 @@ class Reading:
 
         limit = self.options.get("max_header_bytes")
         options = ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit)
-        yield from self._all(uris, lambda batch: scan_files(batch, options), str)
+        select = self.selection or _all_of
+        yield from self._all(uris, lambda batch: select(scan_files(batch, options)), str)
         if not self.tally.found:
             raise UsageError(reason="there are no files in the sources given")
 
@@ -216,6 +225,10 @@ class Reading:
             include_source_store=self.options.get("include_source_store", False),
         )
         return build(scanned.table, self.schema, options, [printable(uri) for uri in scanned.uris])
+
+
+def _all_of(scanned: Scanned) -> Scanned:
+    return scanned
 
 
 def _scan_datasets(datasets: list[Any]) -> Scanned:

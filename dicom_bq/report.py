@@ -44,16 +44,18 @@ SECTIONS: tuple[tuple[str, frozenset[Reason]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadReport:
-    """What reading instances met. ``found == exported + failed + not_dicom + dicomdir``, always.
+    """What reading instances met: ``found == exported + failed + not_dicom + dicomdir + duplicates + filtered``.
 
     Attributes:
         found: Files that the sources stand for, and what is there and cannot be read.
         exported: Those that are a row.
         failures: Those that should be and are not, and why.
-        skipped: Those that are not DICOM or a DICOMDIR, and why they are taken for that.
+        skipped: Those that are not DICOM, or a DICOMDIR, or one more of an instance, and why they are taken for that.
         problems: What was dropped, repaired or did not fit, counted by path and reason.
         schema: Columns of the rows.
         seconds: Duration.
+        filtered: Those that the filter does not ask for.
+        unmatched: Lines of the filter that no instance was of.
     """
 
     found: int
@@ -63,6 +65,8 @@ class ReadReport:
     problems: Problems
     schema: TableSchema
     seconds: float
+    filtered: int = 0
+    unmatched: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -77,7 +81,12 @@ class ReadReport:
     @property
     def dicomdir(self) -> int:
         """Files that are a Media Storage Directory (PS3.10 8.6), which is no SOP instance."""
-        return len(self.skipped) - self.not_dicom
+        return sum(skipped.code == "dicomdir" for skipped in self.skipped)
+
+    @property
+    def duplicates(self) -> int:
+        """Files whose instance is a row already."""
+        return sum(skipped.code == "duplicate" for skipped in self.skipped)
 
     @property
     def columns(self) -> int:
@@ -95,10 +104,13 @@ class ReadReport:
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
         rate = f", {self.found / self.seconds:,.0f} files/s" if self.seconds else ""
+        chosen = {"duplicates": self.duplicates, "filtered out": self.filtered}
+        left_out = "".join(f"{count:,} {what}, " for what, count in chosen.items() if count)
         yield (
             f"{_number(self.found, 'file')} found: {self.exported:,} exported, {self.not_dicom:,} not DICOM, "
-            f"{self.dicomdir:,} DICOMDIR, {self.failed:,} failed; {self.seconds:.1f} s{rate}"
+            f"{self.dicomdir:,} DICOMDIR, {left_out}{self.failed:,} failed; {self.seconds:.1f} s{rate}"
         )
+        yield from _section("Lines of the filter without an instance", list(self.unmatched), LONGEST_LIST)
         yield from failure_lines(self.failures)
         yield from problem_lines(self.problems)
 
@@ -110,6 +122,9 @@ class ReadReport:
             "failed": self.failed,
             "not_dicom": self.not_dicom,
             "dicomdir": self.dicomdir,
+            "duplicates": self.duplicates,
+            "filtered": self.filtered,
+            "unmatched": list(self.unmatched),
             "seconds": round(self.seconds, 3),
             "failures": [_outcome(failure) for failure in self.failures],
             "skipped": [_outcome(skipped) for skipped in self.skipped],

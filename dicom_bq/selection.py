@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dicom_bq.elements import ROOT, ElementTable, Note
 from dicom_bq.scan.outcome import Scanned, Skipped
+from dicom_bq.sources.files import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,12 +49,16 @@ class Selection:
         duplicates = {number for number in chosen if self._is_duplicate(uids[number][2], scanned.uris[number])}
         keep = np.zeros(scanned.table.instances, np.bool_)
         keep[[number for number in chosen if number not in duplicates]] = True
-        return Scanned(
-            take(scanned.table, keep),
-            tuple(uri for uri, kept in zip(scanned.uris, keep, strict=True) if kept),
-            scanned.failures,
-            (*scanned.skipped, *(self._skipped(scanned.uris[n], uids[n][2]) for n in sorted(duplicates))),
+        return replace(
+            scanned,
+            table=take(scanned.table, keep),
+            uris=tuple(uri for uri, kept in zip(scanned.uris, keep, strict=True) if kept),
+            skipped=(*scanned.skipped, *(self._skipped(scanned.uris[n], uids[n][2]) for n in sorted(duplicates))),
         )
+
+    def unmatched(self) -> tuple[str, ...]:
+        """Lines of the filter that no instance was of."""
+        return tuple(self.filter.unmatched()) if self.filter else ()
 
     def _is_asked_for(self, uids: tuple[bytes, bytes, bytes]) -> bool:
         study, series, instance = (uid.decode("ascii", "replace") for uid in uids)
@@ -63,7 +68,7 @@ class Selection:
         return self.deduplicate and bool(uid) and self._first.setdefault(uid, uri) != uri
 
     def _skipped(self, uri: str, uid: bytes) -> Skipped:
-        return Skipped(uri, "duplicate", f"same SOP Instance UID as {self._first[uid]}")
+        return Skipped(uri, "duplicate", f"same SOP Instance UID as {printable(self._first[uid])}")
 
 
 def uids_of(table: ElementTable, tag: int) -> list[bytes]:
