@@ -71,6 +71,22 @@ class Selection:
         return Skipped(uri, "duplicate", f"same SOP Instance UID as {printable(self._first[uid])}")
 
 
+def read_filter(path: str) -> Filter:
+    """Read a filter file, local or ``gs://BUCKET/OBJECT``.
+
+    Raises:
+        UsageError: It cannot be read, or a line is no resource path.
+        DestinationError: Cloud Storage refuses.
+    """
+    from dicom_bq.sources.filters import Filter
+
+    if not path.startswith("gs://"):
+        return Filter.read(path)
+    from dicom_bq.destinations.bigquery_staging import read_text
+
+    return Filter.parse(read_text(path), path)
+
+
 def uids_of(table: ElementTable, tag: int) -> list[bytes]:
     """Value of a UID of each instance without padding, b"" where there is none; the last counts, as in a row."""
     import numpy as np

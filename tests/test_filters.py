@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_bq.errors import DestinationError, UsageError
+from dicom_bq.selection import read_filter
 from dicom_bq.sources.filters import Filter, resource_path
 from tests.fake_bigquery import FakeBigQuery
 
@@ -88,7 +89,7 @@ def test_paths_are_read_as_they_are_written(paths: list[list[str]]) -> None:
 def test_files(tmp_path: Path) -> None:
     path = tmp_path / "filter"
     path.write_bytes(TEXT.encode())
-    assert len(Filter.read(str(path)).lines) == 3
+    assert len(read_filter(str(path)).lines) == 3
     with pytest.raises(UsageError, match="absent: No such file or directory"):
         Filter.read(str(tmp_path / "absent"))
     path.write_bytes(b"\xff")
@@ -102,10 +103,10 @@ def test_files_in_cloud_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
         folder = fake.create_bucket("b")
         (folder / "filter").write_bytes(TEXT.encode())
-        assert len(Filter.read("gs://b/filter").lines) == 3
+        assert len(read_filter("gs://b/filter").lines) == 3
         (folder / "bytes").write_bytes(b"\xff")
         with pytest.raises(UsageError, match="gs://b/bytes is not UTF-8 text"):
-            Filter.read("gs://b/bytes")
+            read_filter("gs://b/bytes")
         with pytest.raises(DestinationError, match=r"gs://b/absent.*No such object"):
-            Filter.read("gs://b/absent")
+            read_filter("gs://b/absent")
     assert fake.bugs == []

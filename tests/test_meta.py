@@ -51,6 +51,7 @@ ROOMS = (
     {"sources", "scan"},
     {"columns", "report"},
     {"destinations"},
+    {"selection"},
     {"reading"},
     {"spill"},
     {"stream"},

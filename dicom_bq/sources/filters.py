@@ -58,16 +58,11 @@ class Filter:
 
     @classmethod
     def read(cls, path: str) -> Filter:
-        """Read a filter file, local or ``gs://BUCKET/OBJECT``.
+        """Read a filter file.
 
         Raises:
             UsageError: It cannot be read, or a line is no resource path.
-            DestinationError: Cloud Storage refuses.
         """
-        if path.startswith("gs://"):
-            from dicom_bq.destinations.bigquery_staging import read_text
-
-            return cls.parse(read_text(path), path)
         try:
             return cls.parse(Path(path).read_bytes().decode(), path)
         except OSError as error:
