@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from dicom_bq.elements import ElementTable
+from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.expand import in_sequence_order
-from dicom_bq.scan.heads import Heads, find_data_sets, read_heads
+from dicom_bq.scan.heads import find_data_sets, read_heads
 from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
 from dicom_bq.scan.normalise import as_table, normalise
 from dicom_bq.scan.outcome import Failure, Scanned, ScanOptions, Skipped
@@ -20,10 +21,13 @@ from dicom_bq.scan.part10 import scan_file
 
 Array: TypeAlias = npt.NDArray[Any]
 
+COLUMNS = ("instance", "item", "tag", "stored_vr", "vr", "offset", "length", "walked")
 READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
 MAX_ROUND_BYTES = 64 << 20
 """Of one arena; the files of a longer round are taken in parts."""
+MAX_JUMPS = 8
+"""Values passed over in one file; files with more are the scalar walker's."""
 
 
 @dataclass(slots=True)
@@ -68,52 +72,112 @@ def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scann
     missed = {failure.uri for failure in failures} | {skip.uri for skip in skipped}
     read = tuple(uri for uri in uris if uri not in missed)
     scalar = as_table(batch.rows, b"".join(batch.chunks))
-    table, moved = _merge(pieces.tables, scalar, np.array(numbers, np.int32), len(uris))
+    odd = np.zeros(len(uris), np.bool_)
+    odd[pieces.odd] = True
+    tables = [_without(table, odd) for table in pieces.tables]
+    table, moved = _merge(tables, scalar, np.array(numbers, np.int32), len(uris))
     return Scanned(normalise(table, batch.rows, moved), read, tuple(failures), tuple(skipped), scalar=len(pieces.odd))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Parts of files to be walked.
+
+    Attributes:
+        number: The file; int32.
+        offset: Where in the file to begin; int64.
+        form: How it is encoded from there on; a ``_Form``; int8.
+    """
+
+    number: Array
+    offset: Array
+    form: Array
+
+    def where(self, chosen: Array) -> _Work:
+        """Some of it."""
+        return _Work(self.number[chosen], self.offset[chosen], self.form[chosen])
+
+    @classmethod
+    def of(cls, works: Sequence[_Work]) -> _Work:
+        """All of several."""
+        columns = ("number", "offset", "form")
+        return cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
+
+
+class _Form(IntEnum):
+    IMPLICIT = 0
+    EXPLICIT = 1
+    FILE = 2
+    """The beginning of a file, whose meta information says it."""
 
 
 def _scan_lockstep(uris: Sequence[str], pieces: _Pieces) -> None:
     """Walk what can be walked in lock-step; the rest is in ``pieces.odd``."""
-    numbers = np.arange(len(uris), dtype=np.int32)
-    for size in READ_SIZES:
-        unfinished = [_round(uris, part, size, pieces) for part in _parts(numbers, size)]
-        numbers = np.concatenate(unfinished) if unfinished else numbers[:0]
-    pieces.odd += numbers.tolist()
+    count = len(uris)
+    todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, _Form.FILE, np.int8))
+    for _ in range(MAX_JUMPS):
+        jumped: list[_Work] = []
+        for size in READ_SIZES:
+            parts = [_round(uris, part, size, pieces, jumped) for part in _parts(todo, size)]
+            todo = _Work.of(parts) if parts else todo.where(slice(0))
+        pieces.odd += todo.number.tolist()
+        if not any(len(work.number) for work in jumped):
+            return
+        todo = _Work.of(jumped)
+    pieces.odd += todo.number.tolist()
 
 
-def _parts(numbers: Array, size: int) -> list[Array]:
-    """Files that share an arena."""
+def _parts(work: _Work, size: int) -> list[_Work]:
+    """Work that shares an arena."""
     most = max(1, MAX_ROUND_BYTES // size)
-    return [numbers[at : at + most] for at in range(0, len(numbers), most)]
+    return [work.where(slice(at, at + most)) for at in range(0, len(work.number), most)]
 
 
-def _round(uris: Sequence[str], numbers: Array, size: int, pieces: _Pieces) -> Array:
-    """Read the heads of some files and walk them; the numbers of those of which more is needed."""
-    heads = read_heads([uris[number] for number in numbers.tolist()], size)
-    found = find_data_sets(heads)
-    verdict = np.full(len(numbers), Verdict.ODD, np.uint8)
+def _round(uris: Sequence[str], work: _Work, size: int, pieces: _Pieces, jumped: list[_Work]) -> _Work:
+    """Read some bytes of each file and walk them; what is to be done again with more bytes."""
+    heads = read_heads([uris[number] for number in work.number.tolist()], work.offset, size)
+    found = find_data_sets(heads, np.flatnonzero(work.form == _Form.FILE))
+    verdict = np.full(len(work.number), Verdict.ODD, np.uint8)
     verdict[found.unfinished] = Verdict.UNFINISHED
-    implicit = walk_lockstep(heads.arena, _span(heads, found.start, found.implicit), implicit=True)
-    verdict[found.implicit] = implicit.verdict
+    stop, form = heads.end.copy(), work.form.copy()
+    form[found.implicit], form[found.explicit] = _Form.IMPLICIT, _Form.EXPLICIT
+    readable = heads.missing >= 0
+    tables = []
+
+    def walk(files: Array, start: Array, end: Array, missing: Array, *, implicit: bool) -> None:
+        if len(files):
+            walked = walk_lockstep(heads.arena, Span(start[files], end[files], missing[files]), implicit=implicit)
+            verdict[files], stop[files] = walked.verdict, walked.stop
+            tables.insert(0, replace(walked.table, instance=work.number[files[walked.table.instance]]))
+
+    first = work.form == _Form.FILE
+    walk(np.flatnonzero(readable & (form == _Form.IMPLICIT)), found.start, heads.end, heads.missing, implicit=True)
     # In explicit VR the meta information is of one piece with the data set; in implicit VR it is a piece of its own.
-    whole, meta = found.explicit, found.implicit[implicit.verdict == Verdict.READ]
-    files = np.concatenate([whole, meta])
-    end = np.concatenate([heads.end[whole], found.start[meta]])
-    missing = np.concatenate([heads.missing[whole], np.zeros(len(meta), np.int64)])
-    order = np.argsort(files, kind="stable")
-    span = Span(found.meta[files[order]], end[order], missing[order])
-    explicit = walk_lockstep(heads.arena, span, implicit=False)
-    verdict[files[order]] = np.maximum(explicit.verdict, np.where(np.isin(files[order], meta), 0, 0))
-    for walked, which in ((explicit, files[order]), (implicit, found.implicit)):
-        if len(walked.table):
-            pieces.tables.append(replace(walked.table, instance=numbers[which][walked.table.instance]))
-    pieces.odd += numbers[verdict == Verdict.ODD].tolist()
-    unfinished: Array = numbers[verdict == Verdict.UNFINISHED]
-    return unfinished
+    alone = first & (form == _Form.IMPLICIT) & (verdict <= Verdict.JUMPED)
+    after, kept = stop.copy(), verdict[alone]
+    end, missing = np.where(alone, found.start, heads.end), np.where(alone, 0, heads.missing)
+    start = np.where(first, found.meta, heads.start)
+    walk(np.flatnonzero(readable & (form == _Form.EXPLICIT) | alone), start, end, missing, implicit=False)
+    verdict[alone], stop[alone] = np.maximum(verdict[alone], kept), after[alone]
+    pieces.tables += tables
+    pieces.odd += work.number[verdict == Verdict.ODD].tolist()
+    again = verdict == Verdict.JUMPED
+    jumped.append(_Work(work.number[again], (work.offset + stop - heads.start)[again], form[again]))
+    return work.where(verdict == Verdict.UNFINISHED)
 
 
-def _span(heads: Heads, start: Array, files: Array) -> Span:
-    return Span(start[files], heads.end[files], heads.missing[files])
+def _without(table: ElementTable, odd: Array) -> ElementTable:
+    """A table less the elements of files that turned out to be odd in a later part."""
+    gone = odd[table.instance]
+    if not gone.any():
+        return table
+    rows = np.flatnonzero(~gone)
+    row_of = np.cumsum(~gone) - 1
+    kept = ~gone[table.item_sequence]
+    item_of = np.append(np.cumsum(kept) - 1, ROOT).astype(np.int32)
+    columns = {name: getattr(table, name)[rows] for name in COLUMNS}
+    columns["item"] = item_of[columns["item"]]
+    return replace(table, **columns, item_sequence=row_of[table.item_sequence[kept]].astype(np.int32))
 
 
 def _merge(
@@ -131,7 +195,6 @@ def _merge(
         The table, and the row in it of each row of ``scalar``.
     """
     parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
-    parts = [part for part in parts if len(part) or part is parts[-1]]
     rows = np.cumsum([0, *(len(part) for part in parts)])
     items = np.cumsum([0, *(len(part.item_sequence) for part in parts)])
     bytes_ = np.cumsum([0, *(len(part.arena) for part in parts)])

@@ -1,4 +1,4 @@
-"""The first bytes of many files in one arena, and where in them each data set begins.
+"""Bytes of many files in one arena, mostly their first ones, and where in them each data set begins.
 
 Opening ahead matters on a cold disk: 256 files are opened and announced to the kernel (POSIX_FADV_WILLNEED) before
 the first of them is read, so that their blocks arrive together. On a warm cache it costs next to nothing.
@@ -38,7 +38,7 @@ META_STEPS = 64
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """The beginnings of files.
+    """Beginnings of files, or of what follows a value that was passed over.
 
     Attributes:
         arena: All of them, one after the other at even positions, ``lanes.PADDING`` bytes at the end; uint8.
@@ -53,11 +53,12 @@ class Heads:
     missing: Array
 
 
-def read_heads(uris: Sequence[str], size: int) -> Heads:
-    """Read the first ``size`` bytes of each file.
+def read_heads(uris: Sequence[str], offsets: Array, size: int) -> Heads:
+    """Read ``size`` bytes of each file.
 
     Args:
         uris: Paths.
+        offsets: Where in each file to begin, mostly 0; int64.
         size: Bytes, even.
     """
     count = len(uris)
@@ -65,14 +66,15 @@ def read_heads(uris: Sequence[str], size: int) -> Heads:
     view = memoryview(arena).cast("B")
     start = np.arange(count, dtype=np.int64) * size
     end, missing = start.copy(), np.full(count, -1, np.int64)
-    for number, descriptor in _opened(uris, size):
+    for number, descriptor in _opened(uris, offsets, size):
         try:
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode):
                 at = number * size
-                got = os.preadv(descriptor, [view[at : at + size]], 0)
+                offset = int(offsets[number])
+                got = os.preadv(descriptor, [view[at : at + size]], offset)
                 end[number] += got
-                missing[number] = status.st_size - got
+                missing[number] = max(status.st_size - offset - got, 0)
         except OSError:
             missing[number] = -1
         finally:
@@ -81,13 +83,13 @@ def read_heads(uris: Sequence[str], size: int) -> Heads:
     return Heads(arena, start, end, missing)
 
 
-def _opened(uris: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
+def _opened(uris: Sequence[str], offsets: Array, size: int) -> Iterator[tuple[int, int]]:
     """Numbers and descriptors of the files that open, a window ahead of their use."""
     for first in range(0, len(uris), WINDOW):
         window: list[tuple[int, int]] = []
         try:
             for number in range(first, min(first + WINDOW, len(uris))):
-                descriptor = _open(uris[number], size)
+                descriptor = _open(uris[number], int(offsets[number]), size)
                 if descriptor >= 0:
                     window.append((number, descriptor))
             while window:
@@ -97,7 +99,7 @@ def _opened(uris: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
                 os.close(descriptor)
 
 
-def _open(uri: str, size: int) -> int:
+def _open(uri: str, offset: int, size: int) -> int:
     """A descriptor, -1 where there is none to be had; the scalar path says why."""
     try:
         descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -106,7 +108,7 @@ def _open(uri: str, size: int) -> int:
     if hasattr(os, "posix_fadvise"):
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
-            os.posix_fadvise(descriptor, 0, size, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
         except OSError:  # a pipe, say
             pass
     return descriptor
@@ -131,10 +133,15 @@ class DataSets:
     unfinished: Array
 
 
-def find_data_sets(heads: Heads) -> DataSets:
-    """Walk the file meta information of all files in lock-step; other files are for the scalar walker."""
+def find_data_sets(heads: Heads, files: Array) -> DataSets:
+    """Walk the file meta information of files in lock-step; what is not found is for the scalar walker.
+
+    Args:
+        heads: Beginnings of files, some of them.
+        files: Numbers of those that begin at the file's first byte.
+    """
     arena, meta = heads.arena, heads.start + PREFIX + 4
-    prefixed = np.flatnonzero((heads.end - heads.start > PREFIX + 4) & (heads.missing >= 0))
+    prefixed = files[(heads.end[files] - heads.start[files] > PREFIX + 4) & (heads.missing[files] >= 0)]
     word_at = words(arena)
     prefixed = prefixed[(word_at[meta[prefixed] - 4] & WORD) == int.from_bytes(b"DICM", "little")]
     position = meta.copy()

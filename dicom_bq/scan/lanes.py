@@ -151,13 +151,17 @@ def advance(arena: Array, start: Array, end: Array, *, implicit: bool) -> Lanes:
         steps.append((lane, position, header, length))
         stop[lane] = following
         position = following
-    sizes = [len(step[0]) for step in steps]
-    columns = [np.concatenate(column) for column in zip(*steps, strict=True)] if steps else [np.zeros(0, np.int64)] * 4
-    token_step = np.repeat(np.arange(len(steps), dtype=np.int32), sizes)
-    count = np.bincount(columns[0], minlength=len(start))
-    return Lanes(
-        start, stop, at_item, count, columns[0], token_step, columns[1], columns[2], columns[3].astype(np.int64)
-    )
+    return _stopped(start, stop, at_item, steps)
+
+
+def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array, Array, Array, Array]]) -> Lanes:
+    """Put what each step read together."""
+    empty = np.zeros(0, np.int64)
+    steps = steps or [(empty, empty, empty.astype(np.uint64), empty.astype(np.uint64))]
+    lane, position, header, length = (np.concatenate(column) for column in zip(*steps, strict=True))
+    step = np.repeat(np.arange(len(steps), dtype=np.int32), [len(read[0]) for read in steps])
+    count = np.bincount(lane, minlength=len(start))
+    return Lanes(start, stop, at_item, count, lane, step, position, header, length.astype(np.int64))
 
 
 def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:

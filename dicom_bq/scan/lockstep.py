@@ -53,9 +53,11 @@ class Verdict(IntEnum):
 
     READ = 0
     """All its elements are in the table."""
-    UNFINISHED = 1
-    """More of the file has to be read."""
-    ODD = 2
+    JUMPED = 1
+    """All up to a value that is not needed and reaches past what was read; elements follow it in the file."""
+    UNFINISHED = 2
+    """More of the file has to be read; none of its elements are in the table."""
+    ODD = 3
     """The scalar walker's business."""
 
 
@@ -80,10 +82,12 @@ class Walked:
 
     Attributes:
         verdict: A ``Verdict`` for each file; uint8.
-        table: Elements of the files READ, ``instance`` being the file's number; ``vr`` is as stored.
+        stop: Arena position where each file's walk stopped, past the bytes read for JUMPED; int64.
+        table: Elements of the files READ and JUMPED, ``instance`` being the file's number; ``vr`` is as stored.
     """
 
     verdict: Array
+    stop: Array
     table: ElementTable
 
 
@@ -192,36 +196,34 @@ def _judge(
     stop = lanes.stop[last]
     final = np.maximum(tokens.first[1:] - 1, 0)
     empty = tokens.first[1:] == tokens.first[:-1]
-    over = (stop > span.end) | lanes.at_item[last]
     # where a file's last element reaches past what was read, its brackets end with that element's header
-    end = np.where(over & ~empty & (stop > span.end), tokens.value[final], np.minimum(stop, span.end))
+    end = np.where(~empty & (stop > span.end), tokens.value[final], np.minimum(stop, span.end))
     nested = nest(Tokens(**{**_fields(tokens), "end": end}))
     root = nested.level[final] == 0 if len(tokens.position) else np.zeros(len(stop), np.bool_)
     opaque = _opaque(word[final], code[final], implicit=implicit) & ~empty & root
-    complete = (stop == span.end) & (span.missing == 0)
-    jumped = (stop > span.end) & (stop < ENCAPSULATED) & opaque & (stop - span.end == span.missing)
-    encapsulated = (stop == ENCAPSULATED) & root & ~empty
-    read = (complete | jumped | encapsulated) & nested.well_formed & ~empty
-    read &= ~_foreign_delimiters(tokens, len(stop))
-    short = (stop < ENCAPSULATED) & ~(opaque & (stop > span.end)) & (span.missing > 0)
-    verdict = np.where(read, Verdict.READ, np.where(short, Verdict.UNFINISHED, Verdict.ODD)).astype(np.uint8)
-    return Walked(verdict, _table(arena, tokens, word, code, nested, read))
+    over = (stop > span.end) & (stop < ENCAPSULATED)
+    left = span.missing - (stop - span.end)  # bytes of the file after a value that was passed over
+    jump = over & opaque & (left >= 0)
+    complete = (stop == span.end) & (span.missing == 0) | (stop == ENCAPSULATED) & root | jump & (left == 0)
+    short = (stop < ENCAPSULATED) & ~(over & opaque) & (span.missing > 0)
+    sound = nested.well_formed & ~empty
+    verdict = np.full(len(stop), Verdict.ODD, np.uint8)
+    verdict[short] = Verdict.UNFINISHED
+    verdict[sound & jump] = Verdict.JUMPED
+    verdict[sound & complete] = Verdict.READ
+    return Walked(verdict, stop, _table(arena, tokens, word, code, nested, verdict <= Verdict.JUMPED))
 
 
 def _fields(tokens: Tokens) -> dict[str, Array]:
     return {name: getattr(tokens, name) for name in Tokens.__slots__}
 
 
-def _foreign_delimiters(tokens: Tokens, files: int) -> Array:
-    """Files with an element of group FFFE that is none of the three that exist."""
-    return np.zeros(files, np.bool_)
-
-
 def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     """Elements whose value is not needed."""
-    if implicit:
-        return tag_sets()[1].has(word)
-    wanted: Array = np.isin(code, np.array(sorted(tables().opaque), np.uint8))
+    wanted: Array = tag_sets()[1].has(word)
+    if not implicit:
+        stored = np.isin(code, np.array(sorted(tables().opaque), np.uint8))
+        wanted = wanted & stored | stored & (word & np.uint64(1) == 1)  # no dictionary reads a private OB as anything
     return wanted
 
 
