@@ -90,13 +90,16 @@ def _decode_binary(
     unit = int(vr_facts().unit[table.vr[rows[0]]])
     counts = table.length[rows] // unit
     numbers = raw_numbers(table, rows)
+    outside = np.zeros(len(numbers), np.bool_)
     if target is Family.FLOAT:
-        values, outside = pa.array(numbers.astype(np.float64)), np.zeros(len(numbers), np.bool_)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN all the same
+            values = pa.array(numbers.astype(np.float64))
     elif target is Family.NUMERIC:
-        outside = numbers < 0
+        outside |= numbers < 0
         values = unsigned_decimals(np.where(outside, 0, numbers).astype(np.uint64))
     else:
-        outside = numbers > np.uint64(INT64_MAX) if numbers.dtype == np.uint64 else np.zeros(len(numbers), np.bool_)
+        if numbers.dtype == np.uint64:
+            outside |= numbers > np.uint64(INT64_MAX)
         values = pa.array(numbers.astype(np.int64))
     odd = table.length[rows] % unit != 0
     return (

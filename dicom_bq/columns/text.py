@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from dicom_bq.columns.facts import Trim
 from dicom_bq.elements import ElementTable
+from dicom_bq.spans import reduce_spans
 
 SPACE, NUL = 0x20, 0x00
 ROUNDS = 32
@@ -116,7 +117,7 @@ def _remove_nuls(
     trim: npt.NDArray[np.uint8],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Put values with a NUL inside behind the arena without it; ``start`` and ``end`` change in place."""
-    holding = holds(table.arena, start, end, np.minimum) == NUL
+    holding = reduce_spans(table.arena, start, end, np.minimum) == NUL
     if not holding.any():
         return table.arena, np.zeros(0, np.int64)
     tail = bytearray()
@@ -128,29 +129,6 @@ def _remove_nuls(
         end[number] = len(table.arena) + len(tail)
     arena = np.concatenate([table.arena, np.frombuffer(bytes(tail), np.uint8)])
     return arena, rows[holding]
-
-
-def holds(
-    arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], reduce: np.ufunc
-) -> npt.NDArray[np.uint8]:
-    """Reduce the bytes of each value to one, 255 for an empty value.
-
-    Args:
-        arena: All bytes.
-        start: First byte of each value, in any order.
-        end: Byte after each value.
-        reduce: Such as ``np.minimum``.
-    """
-    result = np.full(len(start), 255, np.uint8)
-    filled = np.flatnonzero(end > start)
-    filled = filled[np.argsort(start[filled], kind="stable")]
-    if len(filled):
-        edges = np.empty(2 * len(filled), np.int64)
-        edges[0::2], edges[1::2] = start[filled], end[filled]
-        if edges[-1] == len(arena):
-            edges = edges[:-1]
-        result[filled] = reduce.reduceat(arena, edges)[0::2]
-    return result
 
 
 def split(values: pa.StringArray, trim_both: bool) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:

@@ -19,6 +19,7 @@ from dicom_bq.elements import VR_NUMBER, ElementTable, Note
 from dicom_bq.problems import Reason
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.vr import containers, nearest
+from dicom_bq.spans import reduce_spans
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 ESCAPE = 0x1B
@@ -55,11 +56,13 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
     if not len(rows):
         return table
     declared = _declared(table)
+    known: dict[tuple[bytes, tuple[str, ...], bool], str] = {}  # names and institutions repeat in a series
     tail, offset, length, notes = bytearray(), table.offset.copy(), table.length.copy(), list(table.notes)
     for row in rows.tolist():
         encodings = nearest(table, row, declared, (DEFAULT_REPERTOIRE,))
         raw = table.value(row)
-        text = decode(raw, encodings, is_name=bool(table.vr[row] == PN))
+        key = raw, encodings, bool(table.vr[row] == PN)
+        text = known.get(key) or known.setdefault(key, decode(raw, encodings, is_name=key[2]))
         reason = _reason(raw, text, encodings)
         if reason:
             notes.append(Note(int(table.instance[row]), row, reason, int(table.tag[row])))
@@ -72,13 +75,11 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
 
 def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Rows of text that holds a byte over 127 or an escape."""
-    special = np.flatnonzero((table.arena >= 0x80) | (table.arena == ESCAPE))
-    rows = np.flatnonzero(text_numbers()[table.vr] & ~decoded)
-    if not len(special) or not len(rows):
-        return np.zeros(0, np.int64)
-    start = table.offset[rows]
-    holds = np.searchsorted(special, start) < np.searchsorted(special, start + table.length[rows])
-    return rows[holds]
+    rows = np.flatnonzero(text_numbers()[table.vr] & ~decoded & (table.length > 0))
+    flags = ((table.arena >= 0x80) | (table.arena == ESCAPE)).view(np.uint8)
+    found = reduce_spans(flags, table.offset[rows], table.offset[rows] + table.length[rows], np.bitwise_or)
+    special: npt.NDArray[np.int64] = rows[found == 1]
+    return special
 
 
 def _declared(table: ElementTable) -> dict[int, tuple[str, ...]]:

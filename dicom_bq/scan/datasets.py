@@ -62,9 +62,7 @@ def _append(dataset: Dataset, batch: Batch) -> bool:
     while True:
         tag = next(tags, None)
         if tag is not None:
-            element = current.get_item(tag)
-            if element.VR == "SQ" and not getattr(element, "is_little_endian", True):
-                element = current[tag]  # items in big endian: pydicom reads them
+            element = _element(current, tag)
             items = _append_element(element, int(tag), item, batch)
             if items is not None:
                 stack.append((tags, current, item, items, len(rows) - 1))
@@ -82,6 +80,18 @@ def _append(dataset: Dataset, batch: Batch) -> bool:
         else:
             rows.item_sequence.append(row)
             tags, current, item = iter(sorted(following.keys())), following, len(rows.item_sequence) - 1
+
+
+def _element(dataset: Dataset, tag: BaseTag) -> Any:  # noqa: ANN401 (DataElement or RawDataElement)
+    """An element, not decoded if pydicom has not done so; deferred values are read."""
+    element: Any = dataset.get_item(tag, keep_deferred=True)
+    if not hasattr(element, "is_implicit_VR"):
+        return element
+    if element.value is None and element.length:
+        return dataset.get_item(tag)
+    if element.VR == "SQ" and not element.is_little_endian:
+        return dataset[tag]  # items in big endian: pydicom reads them
+    return element
 
 
 def _append_element(element: Any, tag: int, item: int, batch: Batch) -> Iterator[Dataset] | None:  # noqa: ANN401

@@ -93,7 +93,7 @@ class _Work:
     offset: Array
     form: Array
 
-    def where(self, chosen: Array) -> _Work:
+    def where(self, chosen: Array | slice) -> _Work:
         """Some of it."""
         return _Work(self.number[chosen], self.offset[chosen], self.form[chosen])
 
@@ -142,7 +142,7 @@ def _round(uris: Sequence[str], work: _Work, size: int, pieces: _Pieces, jumped:
     stop, form = heads.end.copy(), work.form.copy()
     form[found.implicit], form[found.explicit] = _Form.IMPLICIT, _Form.EXPLICIT
     readable = heads.missing >= 0
-    tables = []
+    tables: list[ElementTable] = []
 
     def walk(files: Array, start: Array, end: Array, missing: Array, *, implicit: bool) -> None:
         if len(files):

@@ -63,7 +63,7 @@ def read_heads(uris: Sequence[str], offsets: Array, size: int) -> Heads:
     """
     count = len(uris)
     arena = np.empty(count * size + PADDING, np.uint8)
-    view = memoryview(arena).cast("B")
+    view = arena.data
     start = np.arange(count, dtype=np.int64) * size
     end, missing = start.copy(), np.full(count, -1, np.int64)
     for number, descriptor in _opened(uris, offsets, size):
