@@ -271,7 +271,8 @@ def _values(table: ElementTable) -> dict[int, str]:
 
     family = vr_facts().family[table.vr]
     shown = np.flatnonzero((family != OPAQUE) & (family != SEQUENCE) & ~table.walked & (table.length > 0))
-    texts = raw_texts(table, read_texts(table, shown), shown)
+    text = shown[vr_facts().text[table.vr[shown]]]
+    texts = raw_texts(table, read_texts(table, text, vr_facts().trim[table.vr[text]]), shown)
     values = {}
     for row, start, count in zip(shown.tolist(), texts.starts.tolist(), texts.counts.tolist(), strict=True):
         parts = texts.parts.slice(start, min(count, LONGEST_VALUE)).to_pylist()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dicom_bq.destinations.base import WriteDisposition
+    from dicom_bq.destinations.bigquery_options import BigQueryOptions
     from dicom_bq.schema import TableSchema
+    from dicom_bq.selection import Selection
 
 
 class UnreadableWarning(UserWarning):
@@ -115,6 +117,9 @@ def export(
     write_disposition: WriteDisposition | str | None = None,
     overwrite_table: bool = False,
     schema: TableSchema | None = None,
+    filter_file: str | None = None,
+    deduplicate: bool = False,
+    bigquery: BigQueryOptions | None = None,
     progress: Progress = silent,
     **options: Unpack[ReadOptions],
 ) -> ExportReport:
@@ -122,12 +127,16 @@ def export(
 
     Args:
         sources: Directories, files and patterns; or one of them.
-        destination: ``x.duckdb``, ``x.parquet``, or a directory of Parquet files.
+        destination: ``bq://PROJECT.DATASET.TABLE``, ``x.duckdb``, ``x.parquet``, or a directory of Parquet files.
         table: Name of the table in a DuckDB file.
         write_disposition: ``WRITE_EMPTY`` (default): the table must be empty or absent; ``WRITE_APPEND``:
             rows and columns are added; ``WRITE_TRUNCATE``: the table is replaced. ``write-append`` does too.
         overwrite_table: The same as ``WRITE_TRUNCATE``.
         schema: The columns to make; None for those that have a value in some instance.
+        filter_file: File, local or ``gs://``, of the studies, series and instances to export: a line each,
+            ``/studies/UID[/series/UID[/instances/UID]]``. None for all.
+        deduplicate: Of the files with one SOP Instance UID export the first, in the order of their URIs.
+        bigquery: How to load into a BigQuery table.
         progress: Called now and then with the number of files found and of those that failed.
         options: See ``dicom_bq.ReadOptions``.
 
@@ -142,8 +151,9 @@ def export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
-    target = resolve(destination, table=table)
-    reading = Reading(schema, options, progress=progress)
+    command = _command(sources, filter_file, deduplicate, options, schema)
+    target = resolve(destination, table=table, bigquery=bigquery, command=command)
+    reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
     batches = reading.sources(sources, exclude=_outputs(destination))
     target.check(disposition, schema)
     with Spill(_directory_of(destination)) as spill:
@@ -151,6 +161,52 @@ def export(
         count = target.write(written, rows, disposition)
     report = reading.report(written, started)
     return ExportReport.of(report, target.uri, disposition.value, count)
+
+
+def plan_export(
+    sources: Source | Sequence[Source],
+    destination: Source,
+    *,
+    table: str = "dicom",
+    write_disposition: WriteDisposition | str | None = None,
+    overwrite_table: bool = False,
+    schema: TableSchema | None = None,
+    filter_file: str | None = None,
+    deduplicate: bool = False,
+    bigquery: BigQueryOptions | None = None,
+    progress: Progress = silent,
+    **options: Unpack[ReadOptions],
+) -> ExportPlan:
+    """What ``export`` would do with the same arguments. Reads the files, and changes nothing anywhere.
+
+    Raises:
+        UsageError: As ``export``.
+        DestinationError: As ``export``, as far as it can be known beforehand.
+    """
+    from dicom_bq.destinations.resolve import resolve
+
+    started = time.monotonic()
+    disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
+    target = resolve(destination, table=table, bigquery=bigquery)
+    reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
+    batches = reading.sources(sources, exclude=_outputs(destination))
+    target.check(disposition, schema)
+    found = union((built.schema for built in batches), options)
+    return ExportPlan.of(reading.report(schema or found, started), target, disposition)
+
+
+def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:
+    from dicom_bq.selection import Selection, read_filter
+
+    if filter_file is None and not deduplicate:
+        return None
+    return Selection(read_filter(filter_file) if filter_file else None, deduplicate)
+
+
+def _command(sources: Source | Sequence[Source], *arguments: object) -> str:
+    """What makes two exports to one destination the same: an interrupted one is taken up by its like."""
+    several = [sources] if isinstance(sources, str | os.PathLike) else sources
+    return repr([*(os.path.abspath(os.fsdecode(source)) for source in several), *arguments])  # noqa: PTH100 (links stay)
 
 
 def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool) -> WriteDisposition:

@@ -110,9 +110,9 @@ def test_options_reach_the_columns(tmp_path: Path) -> None:
     assert kinds["EchoTime"] == "FLOAT NULLABLE"
     assert kinds["SourceDicomStore"] == "STRING NULLABLE"
     assert "ReferencedImageSequence" not in kinds
-    plant(tmp_path, b=explicit_file(text(0x00104000, "LT", "x" * 60_000)))
-    with pytest.warns(dicom_bq.UnreadableWarning, match="20000"):
-        dicom_bq.infer_schema(directory, max_header_bytes=20_000)
+    plant(tmp_path, b=explicit_file(text(0x0040A160, "UT", "x" * (3 << 20))))
+    with pytest.warns(dicom_bq.UnreadableWarning, match=f"larger than {2 << 20} bytes"):
+        dicom_bq.infer_schema(directory, max_header_bytes=2 << 20)
 
 
 def test_unknown_option_is_refused() -> None:
