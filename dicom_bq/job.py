@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from dicom_bq.errors import UsageError
+from dicom_bq.plan import ExportPlan
 from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, union

@@ -11,6 +11,7 @@ import pytest
 
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.bigquery import BigQueryTable
+from dicom_bq.destinations.bigquery_options import BigQueryOptions
 from dicom_bq.destinations.resolve import resolve
 from dicom_bq.errors import (
     DestinationConflictError,
@@ -44,7 +45,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def table(fake: FakeBigQuery, **options: Any) -> BigQueryTable:
-    destination = resolve("bq://p1.ds.t", api_endpoint=fake.url, **options)
+    destination = resolve("bq://p1.ds.t", bigquery=BigQueryOptions(api_endpoint=fake.url, **options))
     assert isinstance(destination, BigQueryTable)
     return destination
 
@@ -394,18 +395,18 @@ def test_what_is_no_table(fake: FakeBigQuery) -> None:
 
 
 def test_what_is_not_there(fake: FakeBigQuery) -> None:
-    absent = resolve("bq://p1.nowhere.t", api_endpoint=fake.url)
+    absent = resolve("bq://p1.nowhere.t", bigquery=BigQueryOptions(api_endpoint=fake.url))
     with pytest.raises(DestinationError, match=r"Not found: Dataset p1:nowhere.*bq mk --dataset"):
         absent.check(EMPTY, None)
     fake.create_dataset("tokyo", "asia-northeast1")
-    elsewhere = resolve("bq://p1.tokyo.t", api_endpoint=fake.url, location="US")
+    elsewhere = resolve("bq://p1.tokyo.t", bigquery=BigQueryOptions(api_endpoint=fake.url, location="US"))
     with pytest.raises(DestinationError, match="the dataset is in asia-northeast1, not in US"):
         elsewhere.check(EMPTY, None)
 
 
 def test_jobs_run_where_the_dataset_is_and_in_the_project_asked_for(fake: FakeBigQuery) -> None:
     fake.create_dataset("tokyo", "asia-northeast1")
-    destination = resolve("bq://p1.tokyo.t", api_endpoint=fake.url, job_project="payer")
+    destination = resolve("bq://p1.tokyo.t", bigquery=BigQueryOptions(api_endpoint=fake.url, job_project="payer"))
     assert destination.write(SCHEMA, rows(SCHEMA, [ONE]), EMPTY) == 1
     ((project, _),) = fake.jobs.by_id
     (job,) = fake.jobs.by_id.values()
@@ -468,17 +469,18 @@ def test_staging_that_needs_too_many_files_says_so_before_the_job(
 def test_a_plan_changes_nothing_and_says_what_would(fake: FakeBigQuery) -> None:
     plan = table(fake).plan(SCHEMA, EMPTY)
     assert (plan.rows, plan.lost, len(plan.added)) == (None, (), len(SCHEMA.columns))
-    assert "the table will be made" in plan.to_text()
     write(fake, EMPTY, [ONE])
     requests = len(fake.requests)
     wider = SCHEMA.merge(schema_from_keywords(["Modality", "ReferencedImageSequence.ReferencedSOPClassUID"]))
     plan = table(fake).plan(wider, APPEND)
     assert plan.added == ("ReferencedImageSequence.ReferencedSOPClassUID", "Modality")
-    assert "  ReferencedImageSequence.ReferencedSOPClassUID" in plan.to_text().splitlines()
+    assert (plan.location, plan.job_project) == ("US", "p1")
+    assert plan.job["load"]["createDisposition"] == "CREATE_NEVER"
+    assert "schema" not in plan.job["load"]
     plan = table(fake).plan(schema_from_keywords(["SOPInstanceUID"]), TRUNCATE)
     assert plan.added == ()
     assert "PatientName" in plan.lost
-    assert "has 1 rows" in plan.to_text()
+    assert plan.rows == 1
     assert {request.method for request in fake.requests[requests:]} == {"GET"}
     with pytest.raises(DestinationExistsError, match="has 1 rows already"):
         table(fake).plan(SCHEMA, EMPTY)

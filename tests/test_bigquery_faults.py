@@ -14,6 +14,7 @@ from dicom_bq.destinations import bigquery_runs
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.bigquery import BigQueryTable
 from dicom_bq.destinations.bigquery_google import UnavailableError
+from dicom_bq.destinations.bigquery_options import BigQueryOptions
 from dicom_bq.destinations.resolve import resolve
 from dicom_bq.errors import DestinationError
 from dicom_bq.schema import TableSchema, schema_from_keywords
@@ -54,8 +55,9 @@ def batches(uids: list[str], schema: TableSchema = SCHEMA) -> list[pa.RecordBatc
     return [pa.RecordBatch.from_pylist([{"SOPInstanceUID": uid} for uid in uids], schema=schema.to_arrow())]
 
 
-def table(fake: FakeBigQuery, **options: Any) -> BigQueryTable:
-    destination = resolve("bq://p1.ds.t", api_endpoint=fake.url, **options)
+def table(fake: FakeBigQuery, command: str = "", **options: Any) -> BigQueryTable:
+    bigquery = BigQueryOptions(api_endpoint=fake.url, **options)
+    destination = resolve("bq://p1.ds.t", bigquery=bigquery, command=command)
     assert isinstance(destination, BigQueryTable)
     return destination
 
@@ -309,6 +311,6 @@ def test_staged_files_that_cannot_be_removed_are_a_warning(fake: FakeBigQuery, m
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("google.cloud.bigquery.retry.DEFAULT_RETRY._timeout", 0.1)
-    destination = resolve("bq://p1.ds.t", api_endpoint="http://127.0.0.1:9")
+    destination = resolve("bq://p1.ds.t", bigquery=BigQueryOptions(api_endpoint="http://127.0.0.1:9"))
     with pytest.raises(UnavailableError, match=r"cannot be reached.*loads nothing twice"):
         destination.check(APPEND, None)

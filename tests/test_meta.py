@@ -55,7 +55,7 @@ ROOMS = (
     {"reading"},
     {"spill"},
     {"stream"},
-    {"inspect", "job", "progress"},
+    {"inspect", "job", "plan", "progress"},
     {"commands"},
     {"cli"},
     {"__init__", "__main__"},

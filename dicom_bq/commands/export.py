@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dicom_bq.commands.bigquery import LOAD_OPTIONS, bigquery_options, take_bigquery_options
 from dicom_bq.commands.options import (
     new_file,
     progress_line,
@@ -39,6 +40,14 @@ DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
     help="Make these columns and no others; what they lack is in the report.",
 )
 @click.option(
+    "--filter",
+    "filter_file",
+    metavar="FILE",
+    help="Export what a line of the file asks for: /studies/UID[/series/UID[/instances/UID]]. Local or gs://.",
+)
+@click.option("--deduplicate", is_flag=True, help="Export one file of each SOP Instance UID, the first by its path.")
+@click.option("--dry-run", is_flag=True, help="Read the files and print what would be done to the table.")
+@click.option(
     "--report",
     "report_file",
     metavar="FILE.json",
@@ -47,6 +56,7 @@ DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
     help="Write everything that was met to a file, each failed file and why included.",
 )
 @read_options
+@bigquery_options(*LOAD_OPTIONS)
 @quiet_option
 def export(
     sources: tuple[str, ...],
@@ -54,6 +64,7 @@ def export(
     *,
     schema_file: str | None,
     report_file: str | None,
+    dry_run: bool,
     quiet: bool,
     **options: Any,  # noqa: ANN401 (passed on)
 ) -> int:
@@ -61,25 +72,33 @@ def export(
 
     SOURCE is a directory (with everything in it), a file, or a pattern with the wildcards of the Healthcare
     API's import: * and ? within a name; ** across directories, at the end or before an extension. OUT is a
-    DuckDB file (x.duckdb), a Parquet file (x.parquet), or else a directory of Parquet files.
+    DuckDB file (x.duckdb), a Parquet file (x.parquet), a BigQuery table (bq://PROJECT.DATASET.TABLE), or else a
+    directory of Parquet files.
 
     \b
     Examples:
       dicom-bq export archive/ archive.duckdb
       dicom-bq export 'archive/**.dcm' archive.parquet --overwrite-table
       dicom-bq export new/ archive.duckdb --write-disposition write-append --report report.json
+      dicom-bq export new/ bq://project.dataset.dicom --write-disposition write-append --dry-run
 
     Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination
     refused, and is as it was. Files that are not DICOM, and DICOMDIRs, are skipped and counted.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
     from dicom_bq import job
+    from dicom_bq.plan import ExportPlan
 
     progress = progress_line(quiet=quiet)
     schema = read_schema(schema_file) if schema_file else None
+    bigquery = take_bigquery_options(options)
+    run = job.plan_export if dry_run else job.export
     try:
-        report = job.export(sources, destination, schema=schema, progress=progress, **options)
+        done = run(sources, destination, schema=schema, bigquery=bigquery, progress=progress, **options)
     finally:
         progress.clear()
     if report_file:
-        Path(report_file).write_text(report.to_json() + "\n", encoding="utf-8")
-    return report_to(report, quiet=quiet)
+        Path(report_file).write_text(done.to_json() + "\n", encoding="utf-8")
+    if isinstance(done, ExportPlan):
+        click.echo(done.to_text())
+        return report_to(done.read, quiet=quiet)
+    return report_to(done, quiet=quiet)

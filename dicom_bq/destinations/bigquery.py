@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,15 +33,6 @@ _MOST_PATCHES = 5
 """Times that a table may change under our hands before we give up."""
 
 
-def resolve(uri: str, **options: Any) -> BigQueryTable:  # noqa: ANN401 (fields of BigQueryOptions)
-    """The destination that ``bq://PROJECT.DATASET.TABLE`` means.
-
-    Raises:
-        UsageError: The URI or an option cannot be.
-    """
-    return BigQueryTable(TableName.parse(uri), BigQueryOptions(**options))
-
-
 @dataclass(frozen=True)
 class BigQueryTable:
     """A table of BigQuery; implements ``Destination``.
@@ -49,10 +40,12 @@ class BigQueryTable:
     Attributes:
         name: Its name.
         options: How to load.
+        command: What makes a later export a repetition of this one, should this one be interrupted.
     """
 
     name: TableName
-    options: BigQueryOptions
+    options: BigQueryOptions = field(default_factory=BigQueryOptions)
+    command: str = ""
 
     @property
     def uri(self) -> str:
@@ -137,7 +130,7 @@ class BigQueryTable:
         return make_plan(self.name, self.options, self.session.location, resource, schema, disposition)
 
     def _journal(self, disposition: WriteDisposition) -> Path:
-        key = (self.uri, disposition.value, self.options.api_endpoint or "", self.options.command)
+        key = (self.uri, disposition.value, self.options.api_endpoint or "", self.command)
         return bigquery_runs.journal_path(self.options.state_directory, key)
 
     def _interrupted_run_loaded(self, disposition: WriteDisposition) -> bool:

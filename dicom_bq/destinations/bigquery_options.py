@@ -97,7 +97,6 @@ class BigQueryOptions:
         labels: Of a new table, and of the job.
         policy_tags: Resource names by keyword (at every level) or path (``A.B``); a record's is its leaves'.
         state_directory: Where the identity of a run is kept until it is finished; None for the user's.
-        command: What makes a later export a repetition of this one, should it be interrupted.
 
     Raises:
         UsageError: One of them cannot be; says why.
@@ -112,7 +111,6 @@ class BigQueryOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     policy_tags: Mapping[str, str] = field(default_factory=dict)
     state_directory: str | None = None
-    command: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what BigQuery would refuse."""

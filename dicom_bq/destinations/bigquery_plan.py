@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,20 +70,11 @@ class LoadPlan:
         """For programs."""
         return asdict(self)
 
-    def to_text(self) -> str:
-        """For people."""
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        load = self.configuration["load"]
-        state = "will be made" if self.rows is None else f"has {self.rows:,} rows"
-        yield f"{self.destination}: the table {state}; {self.disposition}"
-        yield f"Job in project {self.job_project}, location {self.location}"
-        shape = {"Partitioned by": load.get("timePartitioning"), "Clustered by": load.get("clustering")}
-        yield from (f"{title} {json.dumps(value)}" for title, value in shape.items() if value)
-        for title, paths in {"Columns added": self.added, "Columns lost": self.lost}.items():
-            yield f"{title}: {len(paths):,}"
-            yield from (f"  {path}" for path in paths)
+    @property
+    def job(self) -> dict[str, Any]:
+        """The job's configuration without the schema, which is long."""
+        load = {key: value for key, value in self.configuration["load"].items() if key != "schema"}
+        return {**self.configuration, "load": load}
 
 
 def make_plan(

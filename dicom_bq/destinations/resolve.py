@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dicom_bq.errors import UsageError
 
 if TYPE_CHECKING:
     from dicom_bq.destinations.base import Destination
+    from dicom_bq.destinations.bigquery_options import BigQueryOptions
 
 
-def resolve(destination: str | os.PathLike[str], *, table: str = "dicom", **options: Any) -> Destination:  # noqa: ANN401
+def resolve(
+    destination: str | os.PathLike[str],
+    *,
+    table: str = "dicom",
+    bigquery: BigQueryOptions | None = None,
+    command: str = "",
+) -> Destination:
     """The destination a text means, by its scheme or suffix.
 
     Args:
         destination: ``bq://...`` a BigQuery table; ``x.duckdb`` or ``x.db`` a DuckDB file; ``x.parquet`` one
             Parquet file; anything else a directory of Parquet files.
         table: Name of the table in a DuckDB file.
-        options: What the BigQuery destination takes besides.
+        bigquery: How to load into a BigQuery table.
+        command: What makes an export into BigQuery the same as one that was interrupted.
+
+    Raises:
+        UsageError: A BigQuery URI that names no table, or BigQuery's options for something else.
     """
     text = os.fspath(destination)
     if text.startswith("bq://"):
-        from dicom_bq.destinations import bigquery
+        from dicom_bq.destinations.bigquery import BigQueryTable
+        from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
 
-        return bigquery.resolve(text, **options)
+        return BigQueryTable(TableName.parse(text), bigquery or BigQueryOptions(), command)
+    if bigquery is not None:
+        raise UsageError(reason=f"{text} is no bq:// URI, and has none of the options of BigQuery")
     path = Path(text)
     if path.suffix.lower() in {".duckdb", ".db"}:
         from dicom_bq.destinations.duckdb import DuckDBTable
