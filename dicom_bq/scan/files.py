@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,11 +12,12 @@ import numpy.typing as npt
 from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.expand import in_sequence_order
-from dicom_bq.scan.heads import find_data_sets, read_heads
+from dicom_bq.scan.heads import FORMS, find_data_sets, read_heads
 from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
-from dicom_bq.scan.normalise import as_table, normalise
+from dicom_bq.scan.normalise import as_table, normalise, swap
 from dicom_bq.scan.outcome import Failure, Scanned, ScanOptions, Skipped
 from dicom_bq.scan.part10 import scan_file
+from dicom_bq.scan.rows import Form
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -26,6 +26,7 @@ READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
 MAX_ROUND_BYTES = 64 << 20
 """Of one arena; the files of a longer round are taken in parts."""
+FILE = len(FORMS)
 MAX_JUMPS = 8
 """Values passed over in one file; files with more are the scalar walker's."""
 
@@ -86,7 +87,7 @@ class _Work:
     Attributes:
         number: The file; int32.
         offset: Where in the file to begin; int64.
-        form: How it is encoded from there on; a ``_Form``; int8.
+        form: Number in ``FORMS`` of how it is encoded; ``FILE`` for the beginning of a file, which says it; int8.
     """
 
     number: Array
@@ -104,17 +105,10 @@ class _Work:
         return cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
 
 
-class _Form(IntEnum):
-    IMPLICIT = 0
-    EXPLICIT = 1
-    FILE = 2
-    """The beginning of a file, whose meta information says it."""
-
-
 def _scan_lockstep(uris: Sequence[str], pieces: _Pieces) -> None:
     """Walk what can be walked in lock-step; the rest is in ``pieces.odd``."""
     count = len(uris)
-    todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, _Form.FILE, np.int8))
+    todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, FILE, np.int8))
     for _ in range(MAX_JUMPS):
         jumped: list[_Work] = []
         for size in READ_SIZES:
@@ -136,29 +130,32 @@ def _parts(work: _Work, size: int) -> list[_Work]:
 def _round(uris: Sequence[str], work: _Work, size: int, pieces: _Pieces, jumped: list[_Work]) -> _Work:
     """Read some bytes of each file and walk them; what is to be done again with more bytes."""
     heads = read_heads([uris[number] for number in work.number.tolist()], work.offset, size)
-    found = find_data_sets(heads, np.flatnonzero(work.form == _Form.FILE))
+    found = find_data_sets(heads, np.flatnonzero(work.form == FILE))
     verdict = np.full(len(work.number), Verdict.ODD, np.uint8)
     verdict[found.unfinished] = Verdict.UNFINISHED
     stop, form = heads.end.copy(), work.form.copy()
-    form[found.implicit], form[found.explicit] = _Form.IMPLICIT, _Form.EXPLICIT
-    readable = heads.missing >= 0
     tables: list[ElementTable] = []
 
-    def walk(files: Array, start: Array, end: Array, missing: Array, *, implicit: bool) -> None:
+    def walk(files: Array, start: Array, end: Array, missing: Array, encoding: Form) -> None:
         if len(files):
-            walked = walk_lockstep(heads.arena, Span(start[files], end[files], missing[files]), implicit=implicit)
+            walked = walk_lockstep(heads.arena, Span(start[files], end[files], missing[files]), encoding)
             verdict[files], stop[files] = walked.verdict, walked.stop
-            tables.insert(0, replace(walked.table, instance=work.number[files[walked.table.instance]]))
+            table = swap(walked.table, np.arange(len(walked.table))) if encoding.big_endian else walked.table
+            tables.insert(0, replace(table, instance=work.number[files[table.instance]]))
 
-    first = work.form == _Form.FILE
-    walk(np.flatnonzero(readable & (form == _Form.IMPLICIT)), found.start, heads.end, heads.missing, implicit=True)
-    # In explicit VR the meta information is of one piece with the data set; in implicit VR it is a piece of its own.
-    alone = first & (form == _Form.IMPLICIT) & (verdict <= Verdict.JUMPED)
-    after, kept = stop.copy(), verdict[alone]
+    for number, encoding in enumerate(FORMS):
+        form[found.forms[encoding]] = number
+    readable, first = heads.missing >= 0, work.form == FILE
+    start = np.where(first, found.start, heads.start)
+    for number, encoding in enumerate(FORMS[1:], 1):
+        walk(np.flatnonzero(readable & (form == number)), start, heads.end, heads.missing, encoding)
+    # Meta information is explicit little endian, so mostly of one piece with its data set; else a piece of its own.
+    alone = first & (form > 0) & (verdict <= Verdict.JUMPED) & (found.start > found.meta)
+    after, before = stop.copy(), verdict[alone]
     end, missing = np.where(alone, found.start, heads.end), np.where(alone, 0, heads.missing)
     start = np.where(first, found.meta, heads.start)
-    walk(np.flatnonzero(readable & (form == _Form.EXPLICIT) | alone), start, end, missing, implicit=False)
-    verdict[alone], stop[alone] = np.maximum(verdict[alone], kept), after[alone]
+    walk(np.flatnonzero(readable & (form == 0) | alone), start, end, missing, FORMS[0])
+    verdict[alone], stop[alone] = np.maximum(verdict[alone], before), after[alone]
     pieces.tables += tables
     pieces.odd += work.number[verdict == Verdict.ODD].tolist()
     again = verdict == Verdict.JUMPED

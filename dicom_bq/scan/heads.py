@@ -24,7 +24,11 @@ from dicom_bq.scan.meta import (
     MEDIA_STORAGE_DIRECTORY,
     META_SOP_CLASS,
     META_TRANSFER_SYNTAX,
+    Meta,
+    form_of,
+    starts_with_element,
 )
+from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form
 from dicom_bq.scan.scalar import LONG
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -32,6 +36,9 @@ Array: TypeAlias = npt.NDArray[Any]
 WINDOW = 256
 """Files open at a time."""
 PREFIX = 128
+"""Bytes of the preamble; the prefix follows it (PS3.10 7.1)."""
+PREFIX_WORD = int.from_bytes(b"DICM", "little")
+FORMS = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 META_STEPS = 64
 """Elements of group 0002 looked at; there are 16 in the standard."""
 
@@ -121,15 +128,13 @@ class DataSets:
     Attributes:
         meta: Position of the first element of group 0002; int64.
         start: Position of the data set; int64.
-        explicit: Files to be walked in explicit VR; file numbers.
-        implicit: Files to be walked in implicit VR; file numbers.
+        forms: File numbers of the data sets of each form.
         unfinished: Files of which more is needed to know; file numbers.
     """
 
     meta: Array
     start: Array
-    explicit: Array
-    implicit: Array
+    forms: dict[Form, Array]
     unfinished: Array
 
 
@@ -140,13 +145,15 @@ def find_data_sets(heads: Heads, files: Array) -> DataSets:
         heads: Beginnings of files, some of them.
         files: Numbers of those that begin at the file's first byte.
     """
-    arena, meta = heads.arena, heads.start + PREFIX + 4
-    prefixed = files[(heads.end[files] - heads.start[files] > PREFIX + 4) & (heads.missing[files] >= 0)]
-    word_at = words(arena)
-    prefixed = prefixed[(word_at[meta[prefixed] - 4] & WORD) == int.from_bytes(b"DICM", "little")]
-    position = meta.copy()
+    meta, word_at = heads.start + PREFIX + 4, words(heads.arena)
+    files = files[heads.missing[files] >= 0]
+    long_enough = heads.end[files] - heads.start[files] > PREFIX + 4
+    has_prefix = long_enough & ((word_at[heads.start[files] + PREFIX] & WORD) == PREFIX_WORD)
+    bare: dict[Form, list[int]] = {form: [] for form in FORMS}
+    prefixed = [*files[has_prefix].tolist(), *_without_prefix(heads, meta, files[~has_prefix], bare)]
+    live, position = np.array(sorted(prefixed), np.int64), meta.copy()
     uids: dict[int, Array] = {tag: np.full((len(meta), 2), 0) for tag in (META_TRANSFER_SYNTAX, META_SOP_CLASS)}
-    live, done, short = prefixed, np.zeros(len(meta), np.bool_), np.zeros(len(meta), np.bool_)
+    done, short = np.zeros(len(meta), np.bool_), np.zeros(len(meta), np.bool_)
     for _ in range(META_STEPS):
         fits = position[live] + 12 <= heads.end[live]
         short[live[~fits]] = True
@@ -167,19 +174,36 @@ def find_data_sets(heads: Heads, files: Array) -> DataSets:
             here = (header & WORD) == ((tag & 0xFFFF) << 16 | tag >> 16)
             found[live[here], 0], found[live[here], 1] = value[here], length[here]
         position[live] = value + length
-    return _sort(heads, meta, position, uids, np.flatnonzero(done), np.flatnonzero(short & (heads.missing > 0)))
+    forms = _sort(heads, position, uids, np.flatnonzero(done))
+    for form, numbers in bare.items():
+        forms[form] = np.union1d(forms[form], np.array(numbers, np.int64))
+    return DataSets(meta, position, forms, np.flatnonzero(short & (heads.missing > 0)))
 
 
-def _sort(
-    heads: Heads, meta: Array, position: Array, uids: dict[int, Array], done: Array, unfinished: Array
-) -> DataSets:
+def _without_prefix(heads: Heads, meta: Array, files: Array, bare: dict[Form, list[int]]) -> Iterator[int]:
+    """Files that begin with an element: numbers of those that have meta information all the same; ``meta`` is set.
+
+    Those with nothing but a data set go to ``bare``, by the form that the first element shows. What begins with a
+    directory's group 0004, or with nothing plausible, is left out.
+    """
+    for number in files.tolist():
+        head = heads.arena[heads.start[number] : min(heads.start[number] + PREFIX * 4, heads.end[number])].tobytes()
+        if head[:2] in (b"\4\0", b"\0\4") or not starts_with_element(head):
+            continue
+        meta[number] = heads.start[number]
+        if head[:2] == b"\2\0":
+            yield number
+        else:
+            bare[form_of(Meta(0, head, "", ""))[0]].append(number)
+
+
+def _sort(heads: Heads, position: Array, uids: dict[int, Array], done: Array) -> dict[Form, Array]:
     """Divide files by transfer syntax; those whose first element looks otherwise are for the scalar walker."""
     word_at = words(heads.arena)
-    forms = np.array([_form(_text(heads, uids, number)) for number in done.tolist()], np.int8)
+    numbers = np.array([_form_number(_text(heads, uids, number)) for number in done.tolist()], np.int8)
     code = vr_table()[((word_at[position[done]] >> np.uint64(32)) & HALF).astype(np.intp)]
-    known = code != NOT_A_VR
-    explicit, implicit = done[(forms == 1) & known], done[(forms == 0) & ~known]
-    return DataSets(meta, position, explicit, implicit, unfinished)
+    has_vr = code != NOT_A_VR
+    return {form: done[(numbers == at) & (has_vr != form.implicit)] for at, form in enumerate(FORMS)}
 
 
 def _text(heads: Heads, uids: dict[int, Array], number: int) -> tuple[bytes, bytes]:
@@ -189,15 +213,14 @@ def _text(heads: Heads, uids: dict[int, Array], number: int) -> tuple[bytes, byt
 
 
 @cache
-def _known_forms() -> dict[bytes, int]:
-    return {IMPLICIT_UID.encode(): 0, b"": -1, BIG_ENDIAN_UID.encode(): -1} | {
-        uid.encode(): -1 for uid in DEFLATED_UIDS
-    }
+def _form_numbers() -> dict[bytes, int]:
+    left_out = dict.fromkeys((b"", *(uid.encode() for uid in DEFLATED_UIDS)), -1)
+    return left_out | {IMPLICIT_UID.encode(): 1, BIG_ENDIAN_UID.encode(): 2}
 
 
-def _form(uids: tuple[bytes, bytes]) -> int:
-    """1 for explicit VR little endian, 0 for implicit VR, -1 for what the scalar walker reads."""
+def _form_number(uids: tuple[bytes, bytes]) -> int:
+    """Number in ``FORMS``, -1 for what the scalar walker reads."""
     syntax, sop_class = (uid.rstrip(b"\0 ") for uid in uids)
     if sop_class == MEDIA_STORAGE_DIRECTORY.encode():
         return -1
-    return _known_forms().get(syntax, 1)
+    return _form_numbers().get(syntax, 0)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dicom_bq.elements import UNDEFINED_LENGTH
+from dicom_bq.scan.rows import Form
 from dicom_bq.scan.scalar import LONG, SQ, UN, tables
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -115,25 +116,33 @@ def words(arena: Array) -> Array:
     return np.ndarray((len(arena) - 7,), "<u8", buffer=arena.data, strides=(1,))
 
 
-def item_positions(arena: Array) -> Array:
+def item_positions(arena: Array, *, big_endian: bool) -> Array:
     """Every even position that holds an item tag (FFFE,E000), in a value or not; int64, ascending."""
-    halves = arena[: len(arena) & ~1].view("<u2")
+    halves = arena[: len(arena) & ~1].view(">u2" if big_endian else "<u2")
     found = np.flatnonzero(halves == 0xFFFE)
     found = found[found < len(halves) - 1]
     positions: Array = found[halves[found + 1] == 0xE000] * 2
     return positions
 
 
-def advance(arena: Array, start: Array, end: Array, *, implicit: bool) -> Lanes:
+def _turned(words_: Array) -> Array:
+    """Headers stored big endian, as little-endian ones: groups, elements and 16-bit lengths turned round, VRs not."""
+    even, vr = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF00000000)
+    swapped = (words_ & even) << np.uint64(8) | (words_ >> np.uint64(8)) & even
+    turned: Array = swapped & ~vr | words_ & vr
+    return turned
+
+
+def advance(arena: Array, start: Array, end: Array, form: Form) -> Lanes:
     """Run lanes until all have stopped.
 
     Args:
         arena: Bytes of the batch, ``PADDING`` after the last file.
         start: Where each lane starts, ascending.
         end: Where the bytes of its file end.
-        implicit: The data sets have no VR in the stream.
+        form: How the data sets are encoded.
     """
-    word_at, read = words(arena), _implicit_step if implicit else _explicit_step
+    word_at, read = words(arena), _implicit_step if form.implicit else _explicit_step
     stop, at_item = start.copy(), np.zeros(len(start), np.bool_)
     lane, position, last = np.arange(len(start), dtype=np.int32), start, end - 8
     steps: list[tuple[Array, Array, Array, Array]] = []
@@ -142,12 +151,14 @@ def advance(arena: Array, start: Array, end: Array, *, implicit: bool) -> Lanes:
         if not inside.all():
             lane, position, last = lane[inside], position[inside], last[inside]
         header = word_at[position]
+        if form.big_endian:
+            header = _turned(header)
         if steps:
             going = (header & WORD) != ITEM_WORD
             if not going.all():
                 at_item[lane[~going]] = True
                 lane, position, last, header = lane[going], position[going], last[going], header[going]
-        length, following = read(word_at, position, header)
+        length, following = read(word_at, position, header, big_endian=form.big_endian)
         steps.append((lane, position, header, length))
         stop[lane] = following
         position = following
@@ -164,7 +175,7 @@ def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array,
     return Lanes(start, stop, at_item, count, lane, step, position, header, length.astype(np.int64))
 
 
-def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:
+def _explicit_step(word_at: Array, position: Array, header: Array, *, big_endian: bool) -> tuple[Array, Array]:
     """Length of each element, and where its lane goes on."""
     code = vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
     long = (code & LONG) != 0
@@ -172,9 +183,9 @@ def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Arra
     length = header >> np.uint64(48)
     long &= ~delimiter
     at = np.flatnonzero(long)
-    length[at] = word_at[position[at] + 8] & WORD
+    length[at] = _length(word_at[position[at] + 8], big_endian=big_endian)
     marks = np.flatnonzero(delimiter)
-    length[marks] = header[marks] >> np.uint64(32)
+    length[marks] = _length(word_at[position[marks] + 4], big_endian=big_endian)
     following = position + 8 + length.astype(np.int64)
     following[at] += 4
     descend = np.flatnonzero(delimiter | (code == (SQ | LONG)))
@@ -185,7 +196,13 @@ def _explicit_step(word_at: Array, position: Array, header: Array) -> tuple[Arra
     return length, following
 
 
-def _implicit_step(word_at: Array, position: Array, header: Array) -> tuple[Array, Array]:
+def _length(words_: Array, *, big_endian: bool) -> Array:
+    """The 32-bit length at the start of each word."""
+    low = words_ & WORD
+    return low.astype(np.uint32).byteswap().astype(np.uint64) if big_endian else low
+
+
+def _implicit_step(word_at: Array, position: Array, header: Array, *, big_endian: bool) -> tuple[Array, Array]:
     """As ``_explicit_step``; the dictionary tells what is a sequence, and any undefined length may be one."""
     sequences, opaque = tag_sets()
     tag, length = header & WORD, header >> np.uint64(32)

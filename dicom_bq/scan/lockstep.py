@@ -43,6 +43,7 @@ from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, ElementTable
 from dicom_bq.scan.brackets import NONE, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import ENCAPSULATED, HALF, WORD, Lanes, advance, item_positions, tag_sets, vr_table
+from dicom_bq.scan.rows import Form
 from dicom_bq.scan.scalar import LONG, SQ, tables
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -91,25 +92,25 @@ class Walked:
     table: ElementTable
 
 
-def walk_lockstep(arena: Array, span: Span, *, implicit: bool) -> Walked:
+def walk_lockstep(arena: Array, span: Span, form: Form) -> Walked:
     """Walk the data sets of a batch.
 
     Args:
         arena: Bytes, with ``lanes.PADDING`` after the last file.
         span: Where the data sets are.
-        implicit: They have no VR in the stream.
+        form: How they are encoded.
     """
-    candidates = item_positions(arena)
+    candidates = item_positions(arena, big_endian=form.big_endian)
     file = np.searchsorted(span.start, candidates, side="right") - 1
     inside = (file >= 0) & (candidates < span.end[file])
     start = np.concatenate([span.start, candidates[inside]])
     owner = np.concatenate([np.arange(len(span.start)), file[inside]])
     order = np.argsort(start, kind="stable")
     start, owner = start[order], owner[order]
-    lanes = advance(arena, start, span.end[owner], implicit=implicit)
+    lanes = advance(arena, start, span.end[owner], form)
     reached, last = _reach(lanes, np.searchsorted(start, span.start))
-    tokens, header = _tokens(lanes, reached, owner, span, implicit=implicit)
-    return _judge(arena, span, lanes, last, tokens, header, implicit=implicit)
+    tokens, header = _tokens(lanes, reached, owner, span, implicit=form.implicit)
+    return _judge(arena, span, lanes, last, tokens, header, implicit=form.implicit)
 
 
 def _reach(lanes: Lanes, first: Array) -> tuple[Array, Array]:

@@ -44,9 +44,14 @@ def data_set_start(head: bytes) -> int:
         return 132
     if not head:
         raise NotDicomError(reason="the file is empty", offset=0)
-    if any(_plausible(head, form) for form in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)):
+    if starts_with_element(head):
         return 0
     raise NotDicomError(reason="no DICM prefix and no data element at the start", offset=0)
+
+
+def starts_with_element(head: bytes) -> bool:
+    """Whether bytes look like the beginning of a data set, in any encoding."""
+    return any(_plausible(head, form) for form in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG))
 
 
 def _plausible(head: bytes, form: Form) -> bool:

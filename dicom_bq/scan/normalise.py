@@ -34,7 +34,7 @@ def normalise(table: ElementTable, rows: Rows, moved: npt.NDArray[np.int64] | No
     moved = np.arange(len(table)) if moved is None else moved
     if rows.swaps:
         swapped = [row for first, end in rows.swaps for row in range(first, end)]
-        table = _swap(table, moved[swapped])
+        table = swap(table, moved[swapped])
     forms = {int(moved[row]): form for row, form in rows.pending}
     decoded = np.zeros(len(table), np.bool_)
     decoded[moved[rows.decoded]] = True
@@ -91,8 +91,13 @@ def _dictionary_unit(tag: int, units: dict[int, int]) -> int:
     return units.get(VR_NUMBER.get(vr.partition(" or ")[0], 0), 1) if typed else 1
 
 
-def _swap(table: ElementTable, rows: npt.NDArray[np.int64]) -> ElementTable:
-    """Turn big-endian values into little-endian ones. Rare: the syntax is retired."""
+def swap(table: ElementTable, rows: npt.NDArray[np.int64]) -> ElementTable:
+    """Turn big-endian values into little-endian ones. Rare: the syntax is retired.
+
+    Args:
+        table: As walked, ``vr`` being the stored one.
+        rows: Elements that are stored big endian.
+    """
     arena, units, opaque = table.arena.copy(), _units(), opaque_numbers()
     for row in rows.tolist():
         stored = int(table.stored_vr[row])
