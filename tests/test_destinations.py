@@ -312,6 +312,13 @@ def test_order_of_rows_is_kept_over_many_batches_of_all_sizes(destination: Desti
     assert read(path) == rows
 
 
+def test_a_slice_of_a_batch_is_written_alone(destination: Destination, path: Path) -> None:
+    rows = [narrow_row(number) for number in range(9)]
+    (batch,) = batches(NARROW, rows, size=9)
+    assert destination.write(NARROW, [batch.slice(4, 3)], EMPTY) == 3
+    assert read(path) == rows[4:7]
+
+
 def test_every_type_comes_back(destination: Destination, path: Path) -> None:
     keywords = [
         "StudyDate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import subprocess
@@ -266,6 +267,23 @@ def test_two_processes_do_not_write_at_once(destination: Destination, path: Path
     destination.write(NARROW, batches(NARROW, [narrow_row(2)]), APPEND)
     assert read(path) == [narrow_row(1), narrow_row(2)]
     assert leftovers(path) == []
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, calls = files.beside(tmp_path / "table", "lock"), []
+    flock = fcntl.flock
+
+    def slow(descriptor: int, operation: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:  # whoever held it has finished just now, and a third process has begun
+            lock.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    with files.exclusive(tmp_path / "table"):
+        assert len(calls) == 2
+        assert lock.exists()
+    assert not lock.exists()
 
 
 def test_a_full_disk_changes_nothing(destination: Destination, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

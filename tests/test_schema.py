@@ -262,6 +262,7 @@ def test_order_and_repetition_of_paths_do_not_matter(paths: frozenset[TagPath]) 
 def test_paths_are_what_the_schema_was_made_of(paths: frozenset[TagPath]) -> None:
     bases = frozenset((*path[:-1], leaf_column(path[-1]).key) for path in paths)
     assert TableSchema.from_paths(paths).paths() == bases
+    assert TableSchema.from_paths(paths, include_source_store=True).paths() == bases
 
 
 @given(schemas)
@@ -319,6 +320,12 @@ def test_the_laws_of_merge_hold_for_foreign_columns_too(a: TableSchema, b: Table
     assert a.merge(b).to_json() == b.merge(a).to_json()
     assert a.merge(b).merge(c).to_json() == a.merge(b.merge(c)).to_json()
     assert a.merge(a) == a.merge(TableSchema()) == TableSchema().merge(a) == a
+
+
+def test_descriptions_are_merged_whatever_the_order() -> None:
+    ours = schema_from_keywords(["PatientID"])
+    plain = TableSchema.from_bigquery([{"name": "PatientID", "type": "STRING"}])
+    assert ours.merge(plain).to_json() == plain.merge(ours).to_json() == ours.to_json()
 
 
 def test_editions_are_merged_too() -> None:

@@ -144,7 +144,6 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 def _swap(ready: Path, path: Path) -> None:
     old = beside(path, "old")
     if path.exists():
-        _remove(old)
         path.rename(old)
     ready.rename(path)
     _remove(old)

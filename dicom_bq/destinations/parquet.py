@@ -117,7 +117,7 @@ class ParquetFile:
             existing = _existing(self.uri, parts)
             check_write(self, existing, disposition, schema)
             target = _target(existing, parts, schema)
-            every = chain.from_iterable((*(part.batches() for part in parts if part.rows), batches))
+            every = chain.from_iterable((*(part.batches() for part in parts), batches))
             with files.replacing_file(self.path) as temporary:
                 rows = _write_file(temporary, target, row_groups(conform(batch, target) for batch in every))
             return rows - (existing.rows if existing else 0)
