@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -218,6 +218,7 @@ def _form_numbers() -> dict[bytes, int]:
     return left_out | {IMPLICIT_UID.encode(): 1, BIG_ENDIAN_UID.encode(): 2}
 
 
+@lru_cache(256)
 def _form_number(uids: tuple[bytes, bytes]) -> int:
     """Number in ``FORMS``, -1 for what the scalar walker reads."""
     syntax, sop_class = (uid.rstrip(b"\0 ") for uid in uids)

@@ -29,6 +29,9 @@ UNDEFINED = np.uint64(UNDEFINED_LENGTH)
 ENCAPSULATED, ODD = 1 << 40, 1 << 41
 """Stop positions past every end: a value of undefined length that may be Pixel Data; what is not understood."""
 NOT_A_VR = 0xFF
+LONG_RUN, FEW_LANES = 2048, 64
+"""A step costs about as much for one lane as for 64: a few lanes that are still going after so many steps are left
+to the scalar walker (30,000 elements in one file: 0.9 s in lock-step, 0.01 s there)."""
 
 
 @cache
@@ -147,6 +150,9 @@ def advance(arena: Array, start: Array, end: Array, form: Form) -> Lanes:
     lane, position, last = np.arange(len(start), dtype=np.int32), start, end - 8
     steps: list[tuple[Array, Array, Array, Array]] = []
     while len(lane):
+        if len(steps) >= LONG_RUN and len(lane) < FEW_LANES:
+            stop[lane] = ODD
+            break
         inside = position <= last
         if not inside.all():
             lane, position, last = lane[inside], position[inside], last[inside]

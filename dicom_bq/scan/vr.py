@@ -93,12 +93,14 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
     block = (tag[data] & np.uint32(0xFFFF0000)) | ((tag[data] >> 8) & 0xFF)
     wanted = (containers(table, rows[data]) << 32) | block
     place = np.minimum(np.searchsorted(keys[order], wanted, side="right") - 1, len(order) - 1)
-    matched = (place >= 0) & (keys[order][place] == wanted)
-    names, name_of = _creator_names(table, creators)
-    pairs = (name_of[order[place]].astype(np.int64) << 32) | tag[data]
-    distinct, inverse = np.unique(pairs, return_inverse=True)
-    found = np.array([_private_number(names[pair >> 32], pair & 0xFFFFFFFF) for pair in distinct.tolist()], np.uint8)
-    vr[data] = np.where(matched, found[inverse], UN)
+    matched = np.flatnonzero((place >= 0) & (keys[order][place] == wanted))
+    data = data[matched]
+    used, creator_of = np.unique(order[place[matched]], return_inverse=True)
+    names, name_of = _creator_names(table, creators[used])
+    pairs = pa.array((name_of[creator_of] << 32) | tag[data]).dictionary_encode()
+    distinct = pairs.dictionary.to_pylist()
+    found = np.array([_private_number(names[pair >> 32], pair & 0xFFFFFFFF) for pair in distinct], np.uint8)
+    vr[data] = found[pairs.indices.to_numpy()] if len(distinct) else UN
     return vr
 
 
