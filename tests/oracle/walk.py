@@ -205,7 +205,8 @@ def _standard(element: Element, line: Entry, name: str, item: Item, log: Log) ->
     try:
         return Outcome(Place.COLUMN, _fit(element, vr, line, dictionary_vr, item))
     except DoesNotFit as misfit:
-        return Outcome(Place.OTHER, _texts(element, vr, item), misfit.reason)
+        padding = line.vr if line.vr in TEXT else vr
+        return Outcome(Place.OTHER, _texts(element, vr, item, padding), misfit.reason)
 
 
 def _fit(element: Element, vr: str, line: Entry, dictionary_vr: str, item: Item) -> object:
@@ -229,7 +230,7 @@ def _unnamed(element: Element, name: str, item: Item, log: Log) -> Outcome:
         return _dropped(element, name, item, Reason.EXCLUDED_VR)
     if not _has_value(element, vr, item):
         return EMPTY
-    return Outcome(Place.OTHER, _texts(element, vr, item))
+    return Outcome(Place.OTHER, _texts(element, vr, item, vr))
 
 
 def _unnamed_vr(element: Element, item: Item) -> str:
@@ -255,10 +256,10 @@ def _has_value(element: Element, vr: str, item: Item) -> bool:
     return element.has_bytes()
 
 
-def _texts(element: Element, vr: str, item: Item) -> list[str]:
-    """The values as OtherElements holds them."""
+def _texts(element: Element, vr: str, item: Item, padding: str) -> list[str]:
+    """The values as OtherElements holds them: parted as they are stored, without the padding of their VR."""
     if vr in TEXT:
-        return split(whole_text(element, item.encodings), vr)
+        return split(trim(whole_text(element, item.encodings), padding), vr)
     values = numbers(element, vr)
     if values is None:
         return [element.data().hex().upper()]
