@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,7 +34,7 @@ from tests.handmade import (
 )
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures/dicom"
-SECONDS = 10  # catches hangs; measures nothing
+SECONDS = 60  # catches hangs; measures nothing, and the machine may be busy
 NAME = "Odd^File"
 MEBIBYTE = 1 << 20
 
@@ -58,17 +58,11 @@ def no_hang() -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(2 * SECONDS, exit=True, file=sys.__stderr__)
     yield
     signal.alarm(0)
     faulthandler.cancel_dump_traceback_later()
     signal.signal(signal.SIGALRM, before)
-
-
-class Outcome(NamedTuple):
-    kind: str
-    reason: str
-    rows: list[dict]
 
 
 def read(paths: Sequence[Path], *, lockstep: bool = True) -> tuple[Scanned, list[dict]]:
@@ -93,32 +87,18 @@ def read_twice(paths: Sequence[Path]) -> tuple[Scanned, list[dict]]:
     return scanned, rows
 
 
-def outcome(data: bytes, folder: Path) -> Outcome:
-    path = folder / "file.dcm"
-    path.write_bytes(data)
-    scanned, rows = read([path])
-    if rows:
-        return Outcome("row", "", rows)
-    kind = "failed" if scanned.failures else "not dicom"
-    return Outcome(kind, (*scanned.failures, *scanned.skipped)[0].reason, [])
-
-
 @pytest.mark.parametrize("name", malformed.CASES)
-def test_a_hostile_file_gives_what_it_should(name: str, tmp_path: Path) -> None:
+def test_a_hostile_file_gives_what_it_should_and_leaves_its_neighbours_alone(name: str, tmp_path: Path) -> None:
     hostile = malformed.CASES[name].make()
-    found = outcome(hostile.data, tmp_path)
-    assert found.kind in hostile.expectation.split(" or "), found.reason
+    before, middle, after = (tmp_path / f"{number}.dcm" for number in range(3))
+    before.write_bytes(small_file(EXPLICIT))
+    middle.write_bytes(hostile.data)
+    after.write_bytes(small_file(IMPLICIT))
+    scanned, rows = read_twice([before, middle, after])
+    found = "row" if len(rows) == 3 else "failed" if scanned.failures else "not dicom"
+    assert found in hostile.expectation.split(" or "), (scanned.failures, scanned.skipped)
     if hostile.expectation == "row" and NAME.encode() in hostile.data:
-        assert found.rows[0]["PatientName"]["Alphabetic"]["FamilyName"] == "Odd"
-
-
-@pytest.mark.parametrize("name", sorted(malformed.CASES))
-def test_a_hostile_file_leaves_its_neighbours_alone(name: str, tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.dcm" for number in range(3)]
-    paths[0].write_bytes(small_file(EXPLICIT))
-    paths[1].write_bytes(malformed.CASES[name].build())
-    paths[2].write_bytes(small_file(IMPLICIT))
-    _, rows = read_twice(paths)
+        assert rows[1]["PatientName"]["Alphabetic"]["FamilyName"] == "Odd"
     for row in (rows[0], rows[-1]):
         assert row["SOPInstanceUID"] == "2.25.1"
         assert row["PatientName"]["Alphabetic"]["GivenName"] == "File"
@@ -176,31 +156,41 @@ BOUNDED = """
 import json, resource, sys
 from dicom_bq.columns.build import build
 from dicom_bq.scan.files import scan_files
-from dicom_bq.scan.outcome import Scanned, ScanOptions
+from dicom_bq.scan.outcome import ScanOptions
 import pydicom
-folder, allowance = sys.argv[1:]
-build(scan_files([folder + "/warm-up.dcm"]).table)
+warm_up, allowance, *paths = sys.argv[1:]
+build(scan_files([warm_up]).table)
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + int(allowance)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-scanned = scan_files([folder + "/file.dcm"], ScanOptions(max_header_bytes=32 << 20))
-build(scanned.table)
-print(json.dumps([len(scanned.uris), len(scanned.failures), len(scanned.skipped)]))
+for path in paths:
+    print("reading", path, file=sys.stderr)
+    scanned = scan_files([path], ScanOptions(max_header_bytes=32 << 20))
+    build(scanned.table)
+    print(json.dumps([len(scanned.uris), len(scanned.failures), len(scanned.skipped)]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sets RLIMIT_AS")
-@pytest.mark.parametrize("name", [*malformed.LIARS, *malformed.malformed_large.FAILURES, "pixel data of 4 GiB"])
-def test_memory_does_not_follow_a_number_in_a_file(name: str, tmp_path: Path) -> None:
-    (tmp_path / "warm-up.dcm").write_bytes(small_file(EXPLICIT))
-    (tmp_path / "file.dcm").write_bytes(malformed.CASES[name].build())
+def test_memory_does_not_follow_a_number_in_a_file(tmp_path: Path) -> None:
+    names = [*malformed.LIARS, *malformed.malformed_large.FAILURES, "pixel data of 4 GiB"]
+    (tmp_path / "warm-up").write_bytes(small_file(EXPLICIT))
+    for name in names:
+        (tmp_path / name).write_bytes(malformed.CASES[name].build())
     result = subprocess.run(
-        [sys.executable, "-c", BOUNDED, str(tmp_path), str(256 * MEBIBYTE)],
+        [
+            sys.executable,
+            "-c",
+            BOUNDED,
+            str(tmp_path / "warm-up"),
+            str(256 * MEBIBYTE),
+            *(str(tmp_path / n) for n in names),
+        ],
         capture_output=True,
         text=True,
         check=False,
-        timeout=3 * SECONDS,
+        timeout=SECONDS,
         env={"ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONPATH": ":".join(filter(None, sys.path))},
     )
     assert result.returncode == 0, result.stderr
-    assert sum(json.loads(result.stdout)) == 1
+    assert [sum(json.loads(line)) for line in result.stdout.splitlines()] == [1] * len(names)
