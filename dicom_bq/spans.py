@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+LARGEST_ARENA = (1 << 31) - 1
+"""Bytes that 32-bit offsets reach."""
 
 
 def reduce_spans(
@@ -27,3 +31,34 @@ def reduce_spans(
             edges = edges[:-1]
         result[filled] = reduce.reduceat(arena, edges)[0::2]
     return result
+
+
+def overlay(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> pa.Array:
+    """Strings over an arena without a copy: value ``n`` is string ``2 n``, what lies between two values is odd.
+
+    Args:
+        arena: All bytes; those of the values are UTF-8, or are only compared.
+        start: First byte of each value, ascending.
+        end: Byte after each value.
+    """
+    wide = len(arena) > LARGEST_ARENA
+    offsets = np.zeros(2 * len(start) + 1, np.int64 if wide else np.int32)
+    offsets[0:-1:2], offsets[1::2] = start, end
+    offsets[-1] = end[-1] if len(end) else 0
+    kind = pa.large_binary() if wide else pa.binary()
+    return pa.Array.from_buffers(kind, 2 * len(start), [None, pa.py_buffer(offsets), pa.py_buffer(arena)])
+
+
+def distinct_values(
+    arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
+) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """The different values among many, and which of them each one is.
+
+    Args:
+        arena: All bytes.
+        start: First byte of each value, ascending.
+        length: Bytes of each value.
+    """
+    values = overlay(arena, start, start + length).take(pa.array(np.arange(0, 2 * len(start), 2)))
+    codes = values.dictionary_encode()
+    return codes.dictionary.to_pylist(), codes.indices.to_numpy().astype(np.int64)

@@ -15,13 +15,11 @@ import pyarrow.compute as pc
 
 from dicom_bq.columns.facts import Trim
 from dicom_bq.elements import ElementTable
-from dicom_bq.spans import reduce_spans
+from dicom_bq.spans import overlay, reduce_spans
 
 SPACE, NUL = 0x20, 0x00
 ROUNDS = 32
 """Padding bytes that are removed for all values at once; longer padding is removed value by value."""
-LARGEST_ARENA = (1 << 31) - 1
-"""Bytes that 32-bit string offsets reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +27,22 @@ class Texts:
     """All text values of a batch, trimmed as PS3.5 6.2 says for their VR.
 
     Attributes:
-        overlay: Strings over the arena; value ``n`` in order of position is string ``2 n``.
-        place: String number of each element row; int64, shape (elements,); meaningless for rows that are not text.
+        strings: ``spans.overlay`` of all values in order of position.
+        place: Number in ``strings`` of each element row; int64, shape (elements,); meaningless for rows that are not text.
         length: Bytes of each element's trimmed text, 0 where it is blank; int64.
         repaired: Rows that had a NUL inside.
     """
 
-    overlay: pa.Array
+    strings: pa.Array
     place: npt.NDArray[np.int64]
     length: npt.NDArray[np.int64]
     repaired: npt.NDArray[np.int64]
 
     def take(self, rows: npt.NDArray[np.int64]) -> pa.StringArray:
         """The text of some elements, in the order asked for."""
-        return pc.take(self.overlay, pa.array(self.place[rows])).cast(pa.string())
+        taken = pc.take(self.strings, pa.array(self.place[rows]))
+        narrow = taken if taken.type == pa.binary() else taken.cast(pa.binary())
+        return narrow.view(pa.string())
 
 
 def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArray[np.uint8]) -> Texts:
@@ -65,17 +65,7 @@ def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArr
     order = np.argsort(start, kind="stable")
     place[rows[order]] = np.arange(0, 2 * len(rows), 2)
     length[rows] = end - start
-    return Texts(_overlay(arena, start[order], end[order]), place, length, repaired)
-
-
-def _overlay(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> pa.Array:
-    """Strings [start, end) at even numbers, what lies between them at odd ones."""
-    wide = len(arena) > LARGEST_ARENA
-    offsets = np.zeros(2 * len(start) + 1, np.int64 if wide else np.int32)
-    offsets[0:-1:2], offsets[1::2] = start, end
-    offsets[-1] = end[-1] if len(end) else 0
-    kind = pa.large_string() if wide else pa.string()
-    return pa.Array.from_buffers(kind, 2 * len(start), [None, pa.py_buffer(offsets), pa.py_buffer(arena)])
+    return Texts(overlay(arena, start[order], end[order]), place, length, repaired)
 
 
 def _is_padding(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 import vr_rules
-from dicom_bq.elements import VR_NUMBER, ElementTable, Note
+from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable, Note
 from dicom_bq.problems import Reason
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.vr import containers, nearest
-from dicom_bq.spans import reduce_spans
+from dicom_bq.spans import distinct_values, reduce_spans
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 ESCAPE = 0x1B
@@ -48,6 +48,8 @@ def text_numbers() -> npt.NDArray[np.bool_]:
 def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable:
     """Replace every text value that is not ASCII by its UTF-8 form.
 
+    Names and institutions repeat in a series, so each is decoded once.
+
     Args:
         table: Elements with ``vr`` resolved.
         decoded: Rows that are UTF-8 already.
@@ -55,22 +57,32 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
     rows = _not_ascii(table, decoded)
     if not len(rows):
         return table
-    declared = _declared(table)
-    known: dict[tuple[bytes, tuple[str, ...], bool], str] = {}  # names and institutions repeat in a series
-    tail, offset, length, notes = bytearray(), table.offset.copy(), table.length.copy(), list(table.notes)
-    for row in rows.tolist():
-        encodings = nearest(table, row, declared, (DEFAULT_REPERTOIRE,))
-        raw = table.value(row)
-        key = raw, encodings, bool(table.vr[row] == PN)
-        text = known.get(key) or known.setdefault(key, decode(raw, encodings, is_name=key[2]))
-        reason = _reason(raw, text, encodings)
-        if reason:
-            notes.append(Note(int(table.instance[row]), row, reason, int(table.tag[row])))
-        value = text.encode("utf-8", "replace")
-        offset[row], length[row] = len(table.arena) + len(tail), len(value)
-        tail += value
-    arena = np.concatenate([table.arena, np.frombuffer(bytes(tail), np.uint8)])
-    return replace(table, arena=arena, offset=offset, length=length, notes=tuple(notes))
+    sets, set_of = _character_sets(table, rows)
+    values, value_of = distinct_values(table.arena, table.offset[rows], table.length[rows])
+    keys, key_of = np.unique((value_of * len(sets) + set_of) * 2 + (table.vr[rows] == PN), return_inverse=True)
+    texts, reasons = [], []
+    for key in keys.tolist():
+        encodings = sets[key // 2 % len(sets)]
+        text = decode(values[key // 2 // len(sets)], encodings, is_name=bool(key % 2))
+        texts.append(text.encode("utf-8", "replace"))
+        reasons.append(_reason(text, encodings))
+    return _replaced(table, rows, [texts[key] for key in key_of.tolist()], [reasons[key] for key in key_of.tolist()])
+
+
+def _replaced(
+    table: ElementTable, rows: npt.NDArray[np.int64], values: list[bytes], reasons: list[Reason | None]
+) -> ElementTable:
+    """Put the new values of some rows behind the arena."""
+    offset, length = table.offset.copy(), table.length.copy()
+    length[rows] = [len(value) for value in values]
+    offset[rows] = len(table.arena) + np.cumsum(length[rows]) - length[rows]
+    notes = [
+        Note(int(table.instance[row]), row, reason, int(table.tag[row]))
+        for row, reason in zip(rows.tolist(), reasons, strict=True)
+        if reason
+    ]
+    arena = np.concatenate([table.arena, np.frombuffer(b"".join(values), np.uint8)])
+    return replace(table, arena=arena, offset=offset, length=length, notes=(*table.notes, *notes))
 
 
 def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -82,16 +94,25 @@ def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArr
     return special
 
 
-def _declared(table: ElementTable) -> dict[int, tuple[str, ...]]:
-    """Python encodings that each data set or item declares for itself and what is in it."""
-    rows = np.flatnonzero((table.tag == SPECIFIC_CHARACTER_SET) & text_numbers()[table.vr])
-    return {
-        container: python_encodings(table.value(row))
-        for row, container in zip(rows.tolist(), containers(table, rows).tolist(), strict=True)
-    }
+def _character_sets(
+    table: ElementTable, rows: npt.NDArray[np.int64]
+) -> tuple[list[tuple[str, ...]], npt.NDArray[np.int64]]:
+    """Python encodings that are in force somewhere, and which of them hold for each row."""
+    declaring = np.flatnonzero((table.tag == SPECIFIC_CHARACTER_SET) & text_numbers()[table.vr])
+    values, value_of = distinct_values(table.arena, table.offset[declaring], table.length[declaring])
+    sets = [(DEFAULT_REPERTOIRE,), *(python_encodings(value) for value in values)]
+    at_root = table.item[declaring] == ROOT
+    by_instance = np.zeros(table.instances, np.int64)
+    by_instance[table.instance[declaring[at_root]]] = value_of[at_root] + 1
+    found = by_instance[table.instance[rows]]
+    if not at_root.all():
+        declared = dict(zip(containers(table, declaring).tolist(), (value_of + 1).tolist(), strict=True))
+        for number in np.flatnonzero(table.item[rows] != ROOT).tolist():
+            found[number] = nearest(table, int(rows[number]), declared, 0)
+    return sets, found
 
 
-@cache
+@lru_cache(1024)
 def python_encodings(value: bytes) -> tuple[str, ...]:
     """The Python encodings of a Specific Character Set value; an unknown term counts as the default repertoire."""
     from pydicom.charset import convert_encodings
@@ -116,7 +137,7 @@ def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
     return ESCAPE_SEQUENCE.sub("", text) if "\x1b" in text else text
 
 
-def _reason(raw: bytes, text: str, encodings: Sequence[str]) -> Reason | None:
+def _reason(text: str, encodings: Sequence[str]) -> Reason | None:
     if "\ufffd" in text:
         return Reason.UNDECODABLE
     assumed = encodings[0] == DEFAULT_REPERTOIRE and LATIN_1 not in encodings

@@ -17,6 +17,7 @@ import pyarrow as pa
 import vr_rules
 from dicom_bq import dictionary
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+from dicom_bq.spans import distinct_values
 
 T = TypeVar("T")
 US_OR_SS = 255
@@ -106,9 +107,8 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
 
 def _creator_names(table: ElementTable, creators: npt.NDArray[np.int64]) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Distinct private creators, and the number of each creator row's own."""
-    numbers: dict[bytes, int] = {}
-    number_of = [numbers.setdefault(table.value(row), len(numbers)) for row in creators.tolist()]
-    return [name.decode("latin-1").strip(" \0") for name in numbers], np.array(number_of, np.int64)
+    names, number_of = distinct_values(table.arena, table.offset[creators], table.length[creators])
+    return [name.decode("latin-1").strip(" \0") for name in names], number_of
 
 
 def _private_number(creator: str, tag: int) -> int:
