@@ -8,13 +8,15 @@ from typing import Any
 from benchmarks.plan import REFERENCE
 
 Result = Mapping[str, Any]
+# Facts of an outcome that a reader should see when they are not 0.
+NOTED = {"refused": "refused", "failed": "reported as unreadable", "scalar": "not walked in lock-step"}
 
 
 def markdown(machine: Mapping[str, Any], suites: Mapping[str, Sequence[Result]], titles: Mapping[str, str]) -> str:
     """The whole report."""
     parts, references = [_machine(machine)], _references(suites.values())
     for name, results in suites.items():
-        table = TABLES[name](results) if name in TABLES else _table(results, references)
+        table = TABLES[name](results) if name in TABLES else _table(results, references | _references([results]))
         parts.append(f"### {titles[name]}\n\n{table}")
     return "\n\n".join(parts) + "\n"
 
@@ -29,7 +31,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _references(suites: Iterable[Sequence[Result]]) -> dict[str, Result]:
-    """The naive result of each set of files, from whichever suite of this run has one."""
+    """The naive result of each set of files, the first in these suites."""
     found: dict[str, Result] = {}
     for results in suites:
         for result in results:
@@ -82,10 +84,13 @@ def _checked(result: Result) -> str:
     """What was held against the oracle, and how it came out."""
     if result["problems"]:
         return "**WRONG**: " + "; ".join(result["problems"])
+    facts = result["facts"]
+    notes = [f"{facts[name]:,} {text}" for name, text in NOTED.items() if facts.get(name)]
     oracle = result.get("oracle")
-    if not oracle:
-        return f"{result['rows']:,} read, no rows made"
-    return f"{result['rows']:,}; {oracle['equal']:,} of {oracle['checked']:,} as the oracle's"
+    rows = f"{result['rows']:,} read, no rows made"
+    if oracle:
+        rows = f"{result['rows']:,}; {oracle['equal']:,} of {oracle['checked']:,} as the oracle's"
+    return "; ".join([rows, *notes])
 
 
 def _startup(results: Sequence[Result]) -> str:

@@ -156,7 +156,7 @@ def test_stages_are_functions_of_the_pipeline(cache: Path) -> None:
     product = load("product_batches")
     product.prepare({})
     with stages.watched() as watch:
-        product.run(corpus.obtain("typical", 8, cache).paths)
+        product.run(corpus.obtain("odd", 8, cache).paths)  # the first file is deflated: the scalar walker's
     called = {stage for stage, seconds in watch.seconds.items() if seconds > 0}
     assert called == {stage for stage, _ in stages.STAGES}
 

@@ -88,7 +88,9 @@ CT_GE = Kind("ct_ge", "CT_small.dcm", "CT", CT_IMAGE)
 CT_TCIA = Kind("ct_tcia", "J2K_pixelrep_mismatch.dcm", "CT", CT_IMAGE, languages=(people.ENGLISH,),
                referenced=0, extra=TCIA, privates=16)  # fmt: skip
 CT_IMPLICIT = Kind("ct_implicit", "693_J2KI.dcm", "CT", CT_IMAGE, syntaxes=(IMPLICIT_LITTLE,), referenced=4)
-MR_SIEMENS = Kind("mr_siemens", "examples_overlay.dcm", "MR", MR_IMAGE, referenced=5, privates=30)
+MR_SIEMENS = Kind(
+    "mr_siemens", "examples_overlay.dcm", "MR", MR_IMAGE, languages=(people.WESTERN,), referenced=5, privates=30
+)
 MR_UTF8 = Kind("mr_utf8", "MR_small.dcm", "MR", MR_IMAGE, languages=(people.JAPANESE,), referenced=4)
 SR = Kind("sr", "test-SR.dcm", "SR", length=(1, 2), worklist=False, sliced=False, pixels=False)
 RT_PLAN = Kind("rtplan", "rtplan.dcm", "RTPLAN", syntaxes=(IMPLICIT_LITTLE, EXPLICIT_LITTLE), length=(1, 1),
