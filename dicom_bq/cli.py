@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from dicom_bq.commands.export import export
+from dicom_bq.commands.filter import filter_command
 from dicom_bq.commands.inspect import inspect
 from dicom_bq.commands.rules import rules
 from dicom_bq.commands.schema import schema
+from dicom_bq.commands.view import view
 from dicom_bq.errors import (
     DestinationError,
     DicomBqError,
@@ -59,7 +61,7 @@ def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def dicom_bq() -> None:
-    """DICOM metadata as typed, nested tables in DuckDB or Parquet.
+    """DICOM metadata as typed, nested tables in BigQuery, DuckDB or Parquet.
 
     The columns are those that the Cloud Healthcare API's export to BigQuery makes. Data is written to stdout,
     everything else to stderr.
@@ -73,7 +75,7 @@ def dicom_bq() -> None:
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
 
 
-for _command in (export, inspect, rules, schema):
+for _command in (export, filter_command, inspect, rules, schema, view):
     dicom_bq.add_command(_command)
 
 

@@ -104,7 +104,7 @@ class ReadReport:
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
         rate = f", {self.found / self.seconds:,.0f} files/s" if self.seconds else ""
-        chosen = {"duplicates": self.duplicates, "filtered out": self.filtered}
+        chosen = {"repeated": self.duplicates, "filtered out": self.filtered}
         left_out = "".join(f"{count:,} {what}, " for what, count in chosen.items() if count)
         yield (
             f"{_number(self.found, 'file')} found: {self.exported:,} exported, {self.not_dicom:,} not DICOM, "

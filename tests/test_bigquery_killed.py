@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from tests.fake_bigquery import FakeBigQuery, Fault
+from tests.instances import instance
 
 DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
 POINTS = {
@@ -148,17 +146,6 @@ def nursery(forking: subprocess.Popen[str], fake: FakeBigQuery, tmp_path: Path) 
     return Nursery(forking, environment, tmp_path / "log")
 
 
-def file(folder: Path, uid: str, **values: str) -> None:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, uid
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    folder.mkdir(exist_ok=True)
-    dataset.save_as(folder / f"{uid}.dcm", enforce_file_format=True)
-
-
 def uids(fake: FakeBigQuery) -> list[str]:
     return sorted(row["SOPInstanceUID"] for row in fake.rows("ds.t"))
 
@@ -167,9 +154,9 @@ def check(
     nursery: Nursery, fake: FakeBigQuery, tmp_path: Path, disposition: str, interrupt: Callable[..., int]
 ) -> None:
     """Interrupt an export and run it again, and again."""
-    file(tmp_path / "first", "1.1")
+    instance(tmp_path / "first", "1.1")
     for number in range(3):
-        file(tmp_path / "second", f"1.2{number}", StudyDate="20200131", PatientName="Doe^Jane")
+        instance(tmp_path / "second", f"1.2{number}", StudyDate="20200131", PatientName="Doe^Jane")
     before = [] if disposition == "write-empty" else ["1.1"]
     if before:
         assert nursery.run("export", str(tmp_path / "first"), "bq://p1.ds.t") == 0

@@ -55,7 +55,7 @@ ROOMS = (
     {"reading"},
     {"spill"},
     {"stream"},
-    {"inspect", "job", "plan", "progress"},
+    {"inspect", "job", "plan", "progress", "views"},
     {"commands"},
     {"cli"},
     {"__init__", "__main__"},

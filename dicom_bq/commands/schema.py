@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -141,21 +142,44 @@ def merge(files: tuple[str, ...], form: str, table: str) -> int:
 
 
 @schema.command()
-@click.argument("before", metavar="A.json", type=click.UNPROCESSED)
-@click.argument("after", metavar="B.json", type=click.UNPROCESSED)
-def diff(before: str, after: str) -> int:
-    """Print what changes from schema A to schema B, a line a column; a file - is stdin.
+@click.argument("before", metavar="A", type=click.UNPROCESSED)
+@click.argument("after", metavar="B", type=click.UNPROCESSED)
+@table_option
+@read_options
+def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa: ANN401 (passed on)
+    """Print what changes from schema A to schema B, a line a column.
+
+    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet), or a directory of DICOM files.
 
     \b
-    Example:
+    Examples:
       dicom-bq schema diff a.json b.json
+      dicom-bq schema diff bq://project.dataset.dicom new/
 
-    Exit codes: 0 nothing changes; 1 something does; 2 a file is no schema.
+    Exit codes: 0 nothing changes; 1 something does; 2 a file is no schema; 3 a table is not there.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
-    changes = read_schema(before).diff(read_schema(after))
+    first, second = (_schema_of_any(place, table, options) for place in (before, after))
+    changes = first.diff(second)
     for change in changes:
         click.echo(str(change))
     return 1 if changes else 0
+
+
+def _schema_of_any(place: str, table: str, options: Mapping[str, Any]) -> TableSchema:
+    """The schema of a schema file, a table, or a directory of DICOM files."""
+    if Path(place).is_dir():
+        from dicom_bq.job import survey
+
+        return survey(place, **options).schema
+    if not place.startswith("bq://") and Path(place).suffix.lower() not in {".duckdb", ".db", ".parquet"}:
+        return read_schema(place)
+    from dicom_bq.destinations.resolve import resolve
+    from dicom_bq.errors import DestinationError
+
+    existing = resolve(place, table=table).existing()
+    if existing is None:
+        raise DestinationError(destination=place, reason="there is no such table", advice="Export one first")
+    return existing.schema
 
 
 def _of_keywords(keywords: list[str], options: Mapping[str, Any]) -> TableSchema:

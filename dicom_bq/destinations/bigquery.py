@@ -53,6 +53,11 @@ class BigQueryTable:
         return self.name.uri
 
     @property
+    def sql(self) -> str:
+        """The table's name in a query."""
+        return self.name.sql
+
+    @property
     def capabilities(self) -> Capabilities:
         """BigQuery's limits (https://cloud.google.com/bigquery/quotas)."""
         return Capabilities(limits=BIGQUERY_LIMITS, remote=True)
@@ -108,6 +113,14 @@ class BigQueryTable:
                 run.announce(load)
                 self._run(run, plan, schema, load, source)
         return load.rows
+
+    def select(self, query: str) -> Iterator[tuple[object, ...]]:
+        """Rows of a query in the dataset's location.
+
+        Raises:
+            DestinationError: BigQuery refuses it.
+        """
+        return self.session.query(query)
 
     def close(self) -> None:
         """Give connections back."""

@@ -44,7 +44,14 @@ WHERE database_name = current_database() AND schema_name = 'main' AND lower(tabl
 """
 _DEFINITIONS = ("constraints", "defaults", "indexes")
 _MESSAGES_WITHOUT_VALUES = frozenset(
-    ("BinderException", "CatalogException", "ConnectionException", "DependencyException", "IOException")
+    (
+        "BinderException",
+        "CatalogException",
+        "ConnectionException",
+        "DependencyException",
+        "IOException",
+        "ParserException",
+    )
 )
 
 
@@ -64,6 +71,11 @@ class DuckDBTable:
     def uri(self) -> str:
         """Path and table."""
         return f"{self.path}#{self.table}"
+
+    @property
+    def sql(self) -> str:
+        """The table's name in a query."""
+        return quote(self.table)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -97,6 +109,17 @@ class DuckDBTable:
             if is_ours:
                 self.path.unlink(missing_ok=True)
             raise
+
+    def select(self, query: str) -> Iterator[tuple[object, ...]]:
+        """Rows of a query on the file, which it cannot change.
+
+        Raises:
+            DestinationError: DuckDB refuses it.
+        """
+        with self._connected(read_only=True) as connection:
+            result = connection.execute(query)
+            while row := result.fetchone():
+                yield row
 
     def _prepare(
         self,
@@ -185,14 +208,14 @@ class DuckDBTable:
         return Existing(schema, len(connection.table(quote(self.table))))
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _connected(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the file; DuckDB's errors become this program's."""
         try:
             import duckdb
         except ImportError as error:
             raise MissingDependencyError(package="duckdb", extra="duckdb") from error
         try:
-            with duckdb.connect(self.path) as connection:
+            with duckdb.connect(self.path, read_only=read_only) as connection:
                 yield connection
         except duckdb.Error as error:
             reason, advice = _explained(error)
