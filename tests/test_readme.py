@@ -151,8 +151,8 @@ def test_reasons_are_not_values() -> None:
     assert all("{" not in reason.value for reason in Reason)
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "fixtures/README.md", "dicom_bq", "vr_rules"])
-def test_links_lead_somewhere(name: str) -> None:
+@pytest.mark.skipif(not (ROOT / "dicom_bq").exists(), reason="the tests are not in a checkout")
+def test_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
-    assert name in [link.rstrip("/") for link in links]
+    assert {"LICENSE", "CHANGELOG.md", "fixtures/README.md", "dicom_bq/", "vr_rules/"} <= set(links)
     assert all((ROOT / link).exists() for link in links)
