@@ -56,9 +56,12 @@ def distinct_values(
 
     Args:
         arena: All bytes.
-        start: First byte of each value, ascending.
+        start: First byte of each value, in any order.
         length: Bytes of each value.
     """
-    values = overlay(arena, start, start + length).take(pa.array(np.arange(0, 2 * len(start), 2)))
-    codes = values.dictionary_encode()
+    order = np.argsort(start, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(0, 2 * len(order), 2)
+    values = overlay(arena, start[order], (start + length)[order])
+    codes = values.take(pa.array(place)).dictionary_encode()
     return codes.dictionary.to_pylist(), codes.indices.to_numpy().astype(np.int64)

@@ -28,7 +28,7 @@ class Texts:
 
     Attributes:
         strings: ``spans.overlay`` of all values in order of position.
-        place: Number in ``strings`` of each element row; int64, shape (elements,); meaningless for rows that are not text.
+        place: Number in ``strings`` of each element row that is text; int64, shape (elements,).
         length: Bytes of each element's trimmed text, 0 where it is blank; int64.
         repaired: Rows that had a NUL inside.
     """

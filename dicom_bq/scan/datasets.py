@@ -14,7 +14,7 @@ from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.rows import EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from dicom_bq.scan.scalar import PIXEL_DATA_TAGS, tables
+from dicom_bq.scan.tables import PIXEL_DATA_TAGS, tables
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset

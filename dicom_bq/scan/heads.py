@@ -29,7 +29,7 @@ from dicom_bq.scan.meta import (
     starts_with_element,
 )
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form
-from dicom_bq.scan.scalar import LONG
+from dicom_bq.scan.tables import LONG
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dicom_bq.elements import UNDEFINED_LENGTH
 from dicom_bq.scan.rows import Form
-from dicom_bq.scan.scalar import LONG, SQ, UN, tables
+from dicom_bq.scan.tables import LONG, SQ, UN, tables
 
 Array: TypeAlias = npt.NDArray[Any]
 

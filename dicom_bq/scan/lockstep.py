@@ -44,7 +44,7 @@ from dicom_bq.scan.brackets import NONE, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import ENCAPSULATED, HALF, WORD, Lanes, advance, item_positions, tag_sets, vr_table
 from dicom_bq.scan.rows import Form
-from dicom_bq.scan.scalar import LONG, SQ, tables
+from dicom_bq.scan.tables import LONG, SQ, tables
 
 Array: TypeAlias = npt.NDArray[Any]
 

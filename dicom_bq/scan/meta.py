@@ -10,7 +10,7 @@ from dicom_bq.elements import ROOT
 from dicom_bq.errors import NotDicomError, ScanError, TruncatedError
 from dicom_bq.scan.bytesource import ByteSource
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form, Rows
-from dicom_bq.scan.scalar import LONG, tables
+from dicom_bq.scan.tables import LONG, tables
 
 STEP, LARGEST_STEP = 8192, 16 << 20
 """Bytes read past a long element, and at most at once."""

@@ -11,24 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 from struct import Struct
 from typing import NoReturn
 
-import vr_rules
-from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_CODES, VR_NUMBER
+from dicom_bq.elements import ROOT, UNDEFINED_LENGTH
 from dicom_bq.errors import ScanError, TruncatedError
 from dicom_bq.scan.rows import IMPLICIT_LITTLE, Form, Mark, Rows
+from dicom_bq.scan.tables import LONG, PIXEL_DATA_TAGS, SQ, UN, is_never_read, tables
 
 SEQUENCE_LEVEL = -2
 """Stands for the holding item while items themselves are expected."""
 
 ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 DELIMITER_GROUP = 0xFFFE
-PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-LONG = 0x80
-"""Added to a VR number in the code table when the length has 32 bits (PS3.5 7.1.2)."""
-SQ, UN = VR_NUMBER["SQ"], VR_NUMBER["UN"]
 
 
 class StopKind(Enum):
@@ -59,43 +54,6 @@ class Stop:
 class _Stopped(Exception):  # noqa: N818 (carries the result out of nested calls; never leaves this module)
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What the walker knows of the dictionary and of VRs.
-
-    Attributes:
-        codes: Two bytes of an explicit VR to its number, plus ``LONG``.
-        sequences: Standard tags of VR SQ, for implicit VR.
-        opaque_tags: Standard tags of an excluded VR, for implicit VR.
-        opaque: VR numbers whose values are never needed: excluded ones except UN, which may hold a sequence.
-    """
-
-    codes: dict[bytes, int]
-    sequences: frozenset[int]
-    opaque_tags: frozenset[int]
-    opaque: frozenset[int]
-
-
-@cache
-def tables() -> Tables:
-    """The walker's tables, from the VR rules and the dictionary."""
-    from dicom_bq import dictionary
-
-    rules = vr_rules.load().vr
-    excluded = {code for code, rule in rules.items() if rule.family is vr_rules.Family.OPAQUE}
-    by_tag = dictionary.vr_table()
-    return Tables(
-        codes={
-            code.encode(): number | (LONG if rules[code].long_length else 0)
-            for number, code in enumerate(VR_CODES)
-            if code
-        },
-        sequences=frozenset(tag for tag, vr in by_tag.items() if vr == "SQ"),
-        opaque_tags=frozenset(tag for tag, vr in by_tag.items() if vr in excluded and vr != "UN"),
-        opaque=frozenset(VR_NUMBER[code] for code in excluded & VR_NUMBER.keys() if code != "UN"),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,27 +313,6 @@ class Walker:
 
     def _stop(self, kind: StopKind, position: int, kept: int, need: int = 0) -> NoReturn:
         raise _Stopped(Stop(kind, position, need, kept))
-
-
-def is_never_read(tag: int, vr: int) -> bool:
-    """Whether no column needs the value: an excluded VR, unless the dictionary would read the bytes as something.
-
-    Args:
-        tag: The element's tag.
-        vr: Its stored VR, 0 for none.
-    """
-    known = tables()
-    if tag in known.opaque_tags:
-        return True
-    return vr in known.opaque and not _is_typed(tag)
-
-
-def _is_typed(tag: int) -> bool:
-    from dicom_bq import dictionary
-
-    entry = dictionary.lookup(tag)
-    vr = dictionary.vr_table().get(tag) or (entry.vr if entry else "UN")
-    return vr_rules.load().vr[vr].family is not vr_rules.Family.OPAQUE
 
 
 def walk_items(data: bytes, form: Form) -> Rows:

@@ -1,0 +1,141 @@
+"""The two walkers: the same ElementTable of every file, alone and in company."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dicom_bq.elements import ElementTable
+from dicom_bq.scan.files import scan_files
+from dicom_bq.scan.lanes import TagSet, item_positions, words
+from dicom_bq.scan.outcome import Scanned, ScanOptions
+from tests import malformed
+from tests.stored_elements import EXPLICIT, IMPLICIT, Items, StoredElement, part10
+
+FIXTURES = sorted(path for path in (Path(__file__).parent.parent / "fixtures" / "dicom").rglob("*") if path.is_file())
+NEVER_COMPARED = {"arena", "offset", "notes"}
+
+
+def value_bytes(table: ElementTable) -> list[bytes]:
+    """Every value that a column may be made of; of the others only the length is compared."""
+    from dicom_bq.scan.vr import opaque_numbers
+
+    wanted = ~opaque_numbers()[table.vr] & ~table.walked
+    return [table.value(row) for row in np.flatnonzero(wanted).tolist()]
+
+
+def assert_same(together: Scanned, alone: Scanned) -> None:
+    assert (together.uris, together.failures, together.skipped) == (alone.uris, alone.failures, alone.skipped)
+    for field in fields(ElementTable):
+        if field.name not in NEVER_COMPARED:
+            left, right = getattr(together.table, field.name), getattr(alone.table, field.name)
+            assert np.array_equal(left, right), field.name
+    assert value_bytes(together.table) == value_bytes(alone.table)
+    assert sorted(map(repr, together.table.notes)) == sorted(map(repr, alone.table.notes))
+
+
+def both(paths: list[Path]) -> tuple[Scanned, Scanned]:
+    uris = [str(path) for path in paths]
+    return scan_files(uris), scan_files(uris, ScanOptions(lockstep=False))
+
+
+def test_walkers_agree_on_the_fixtures() -> None:
+    together, alone = both(FIXTURES)
+    assert_same(together, alone)
+    assert alone.scalar == len(FIXTURES)
+    assert together.scalar < len(FIXTURES) / 2, "most files are walked in lock-step"
+
+
+@pytest.mark.corpus
+def test_walkers_agree_on_the_corpus() -> None:
+    paths = sorted(path for path in Path(os.environ["DICOM_BQ_CORPUS"]).rglob("*") if path.is_file())
+    together, alone = both(paths)
+    assert_same(together, alone)
+    odd = together.scalar - len(together.skipped) - len(together.failures)
+    assert odd <= 0.05 * len(together.uris), "95 % of what can be read is read in lock-step"
+
+
+@pytest.mark.parametrize("name", sorted(malformed.CASES))
+def test_walkers_agree_on_hostile_files(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.dcm"
+    path.write_bytes(malformed.CASES[name].build())
+    assert_same(*both([path]))
+
+
+def test_company_changes_nothing() -> None:
+    paths = FIXTURES * 3
+    random.Random(1).shuffle(paths)
+    assert_same(*both(paths))
+
+
+ITEM_TAG = b"\xfe\xff\x00\xe0"
+values = st.sampled_from(
+    [
+        StoredElement(0x00080060, "CS", "MR"),
+        StoredElement(0x00091010, "OB", ITEM_TAG + b"\x04\x00\x00\x00" + ITEM_TAG),  # tags by chance
+        StoredElement(0x00100010, "PN", "A^B"),
+        StoredElement(0x00280010, "US", (5,)),
+        StoredElement(0x00282000, "OB", ITEM_TAG * 5),
+        StoredElement(0x0040A160, "UT", "x" * 300),
+        StoredElement(0x00420011, "OB", bytes(9000)),  # passed over
+        StoredElement(0x00420013, "SQ", Items(items=())),
+        StoredElement(0x7FE00010, "OW", bytes(9000)),
+    ]
+)
+sequences = st.builds(
+    lambda items: StoredElement(0x00081140, "SQ", Items(items=items)), st.lists(st.lists(values, max_size=4), max_size=3)
+)
+
+
+def in_order(elements: list[StoredElement]) -> tuple[StoredElement, ...]:
+    return tuple(sorted({element.tag: element for element in elements}.values(), key=lambda element: element.tag))
+
+
+def tidy(element: StoredElement) -> StoredElement:
+    if not isinstance(element.value, Items):
+        return element
+    items = tuple(in_order([tidy(inner) for inner in item]) for item in element.value.items)
+    return StoredElement(element.tag, element.vr, Items(items=items))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.lists(st.lists(st.one_of(values, sequences), max_size=8), min_size=1, max_size=4),
+    syntax=st.sampled_from([EXPLICIT, IMPLICIT]),
+    cut=st.integers(0, 400),
+)
+def test_item_tags_by_chance_are_proved_wrong(
+    tmp_path: Path, data: list[list[StoredElement]], syntax: object, cut: int
+) -> None:
+    paths = []
+    for number, elements in enumerate(data):
+        path = tmp_path / f"{number}.dcm"
+        whole = part10(in_order([tidy(element) for element in elements]), syntax)  # type: ignore[arg-type]
+        path.write_bytes(whole[: len(whole) - cut] if number % 2 else whole)
+        paths.append(path)
+    assert_same(*both(paths))
+
+
+def test_item_positions_are_all_even_ones_of_the_tag() -> None:
+    arena = np.frombuffer(b"\0\0" + ITEM_TAG + b"\0" + ITEM_TAG + b"\0" * 33, np.uint8)
+    assert item_positions(arena, big_endian=False).tolist() == [2]
+    turned = np.frombuffer(b"\xff\xfe\xe0\x00" + b"\0" * 32, np.uint8)
+    assert item_positions(turned, big_endian=True).tolist() == [0]
+
+
+def test_words_are_unaligned_and_little_endian() -> None:
+    arena = np.arange(20, dtype=np.uint8)
+    assert int(words(arena)[3]) == int.from_bytes(bytes(range(3, 11)), "little")
+
+
+def test_a_tag_set_has_its_members_and_no_others() -> None:
+    tags = frozenset({0x00081140, 0x7FE00010, 0x00100010})
+    asked = np.array([(tag & 0xFFFF) << 16 | tag >> 16 for tag in (*tags, 0x00081141, 0x11400008, 1)], np.uint64)
+    assert TagSet.of(tags).has(asked).tolist() == [True] * 3 + [False] * 3
