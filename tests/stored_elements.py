@@ -143,7 +143,7 @@ def encode_text(text: str, character_set: str) -> bytes:
     """Text in a Specific Character Set; with code extensions, each part between delimiters starts anew."""
     encodings = convert_encodings(character_set.split("\\"))
     if len(encodings) == 1:
-        return text.encode(encodings[0])
+        return text.encode(encodings[0], errors="replace")
     for delimiter in "\n\\=^":
         if delimiter in text:
             parts = [encode_text(part, character_set) for part in text.split(delimiter)]

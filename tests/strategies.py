@@ -3,6 +3,7 @@
 * `items()`: anything, nested, with character sets, private blocks, repeating groups, stored VRs that are not
   the dictionary's, and values that do not fit; `items(broken=False)`: only what a conforming writer writes.
 * `deep_items()`: sequences nested up to 18 levels, around BigQuery's limit of 15 levels of RECORD.
+* `disordered_items()`: elements in any order, some of them twice.
 * `syntaxes()`: how to write it. `well_formed(vr)`: one value field of a VR; `misfits(vr)`: a doubtful one.
 """
 
@@ -257,3 +258,12 @@ def deep_items(draw: st.DrawFn) -> Item:
         sequence = StoredElement(draw(st.sampled_from([0x0040A730, 0x00091010])), "SQ", Items((item,)))
         item = tuple(sorted([*beside, sequence], key=lambda element: element.tag))
     return item
+
+
+@st.composite
+def disordered_items(draw: st.DrawFn) -> Item:
+    """Elements in any order, and some of them twice."""
+    item = draw(items())
+    data = [element for element in item if element.tag & 0xFFFF and element.tag != 0x00080005]
+    again = [StoredElement(element.tag, "LO", "again") for element in data[:3]]
+    return tuple(draw(st.permutations([*item, *again])))

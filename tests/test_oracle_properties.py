@@ -1,9 +1,14 @@
-"""Product and oracle on generated data sets, written in every syntax and read by both."""
+"""Product and oracle on generated data sets, written in every syntax and read by both.
+
+`DICOM_BQ_EXAMPLES=3000` in the environment looks longer than the 60 examples of an ordinary run.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,11 +18,11 @@ from dicom_bq.scan.datasets import scan_datasets
 from tests.agreement import batch_differences, build_files, compare
 from tests.oracle import OracleCannotRead, convert, differences
 from tests.stored_elements import EXPLICIT, Item, Syntax, dataset, part10
-from tests.strategies import deep_items, items, syntaxes
+from tests.strategies import deep_items, disordered_items, items, syntaxes
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 generated = settings(
-    max_examples=150,
+    max_examples=int(os.environ.get("DICOM_BQ_EXAMPLES", "60")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -65,8 +70,6 @@ def test_data_sets_built_in_memory(tmp_path, item):
 @generated
 @given(item=items(), syntax=syntaxes())
 def test_data_sets_read_by_pydicom(tmp_path, item, syntax):
-    import pydicom
-
     path = written(tmp_path, item, syntax)
     from_file, _, refused = build_files([path])
     built = build(scan_datasets([pydicom.dcmread(path)]))
@@ -87,3 +90,18 @@ def test_a_batch_is_its_instances(tmp_path, many):
     built, table, refused = build_files(paths)
     assert refused == ""
     assert batch_differences(built, table, expected, show_values=True) == []
+
+
+@generated
+@given(item=disordered_items(), syntax=syntaxes())
+def test_elements_out_of_order_and_twice(tmp_path, item, syntax):
+    assert compare(written(tmp_path, item, syntax), show_values=True).differences == ()
+
+
+@generated
+@given(item=items(), syntax=syntaxes(), share=st.floats(0, 1))
+def test_files_cut_anywhere(tmp_path, item, syntax, share):
+    path = written(tmp_path, item, syntax)
+    whole, beginning = path.read_bytes(), len(part10((), syntax))
+    path.write_bytes(whole[: beginning + int((len(whole) - beginning) * share)])
+    assert compare(path, show_values=True).differences == ()

@@ -30,6 +30,7 @@ from .tables import NUMBER, OPAQUE
 
 PIXEL_DATA = 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
+LAST = 2**63  # a position behind all others
 
 
 class OracleCannotRead(Exception):  # noqa: N818 - it is not an error of the file
@@ -105,9 +106,17 @@ class Element:
 
 def elements_of(dataset: Dataset, *, ordered: bool) -> dict[int, Element]:
     """The elements of one item by tag, in tag order or as they are stored."""
-    tags = sorted(dataset.keys()) if ordered else list(dataset.keys())
+    tags = sorted(dataset.keys())
+    if not ordered:
+        tags.sort(key=lambda tag: _position(dataset, tag))
     with _pydicom_may_fail():
         return {int(tag): _element(dataset, tag) for tag in tags}
+
+
+def _position(dataset: Dataset, tag: BaseTag) -> int:
+    """Where an element stands in its stream; of several with one tag pydicom keeps the last one."""
+    held = dataset.get_item(tag, keep_deferred=True)
+    return (held.value_tell if isinstance(held, RawDataElement) else held.file_tell) or 0
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> Element:
@@ -140,7 +149,7 @@ def read_file(path: str | Path) -> Dataset:
         dataset = read_partial(handle, stop_when=at_encapsulated_pixel_data, force=True)
     if stopped:
         tag = BaseTag(PIXEL_DATA)
-        dataset[tag] = RawDataElement(tag, stopped[0] or "OW", UNDEFINED_LENGTH, b"not read", 0, False, True)
+        dataset[tag] = RawDataElement(tag, stopped[0] or "OW", UNDEFINED_LENGTH, b"not read", LAST, False, True)
     return dataset
 
 
