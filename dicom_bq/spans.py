@@ -49,10 +49,8 @@ def overlay(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt
     return pa.Array.from_buffers(kind, 2 * len(start), [None, pa.py_buffer(offsets), pa.py_buffer(arena)])
 
 
-def distinct_values(
-    arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
-) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """The different values among many, and which of them each one is.
+def gather(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]) -> pa.BinaryArray:
+    """Many values copied together, in the order given.
 
     Args:
         arena: All bytes.
@@ -62,6 +60,18 @@ def distinct_values(
     order = np.argsort(start, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(0, 2 * len(order), 2)
-    values = overlay(arena, start[order], (start + length)[order])
-    codes = values.take(pa.array(place)).dictionary_encode()
+    return overlay(arena, start[order], (start + length)[order]).take(pa.array(place))
+
+
+def contents(values: pa.BinaryArray) -> npt.NDArray[np.uint8]:
+    """The bytes of all values of an array that ``gather`` made, one after the other."""
+    data = values.buffers()[2]
+    return np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+
+
+def distinct_values(
+    arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
+) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """The different values among many, and which of them each one is; arguments as of ``gather``."""
+    codes = gather(arena, start, length).dictionary_encode()
     return codes.dictionary.to_pylist(), codes.indices.to_numpy().astype(np.int64)

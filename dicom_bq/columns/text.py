@@ -1,7 +1,6 @@
 """Text values of a whole batch: where they really begin and end, and many of them at once as an Arrow array.
 
-No value is copied to be trimmed, and none becomes a Python object: an Arrow string array is laid over the arena,
-with the bytes between two values as strings of their own that nobody takes.
+No value is copied to be trimmed, and none becomes a Python object: their ends are moved, for all of them at once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 
 from dicom_bq.columns.facts import Trim
 from dicom_bq.elements import ElementTable
-from dicom_bq.spans import overlay, reduce_spans
+from dicom_bq.spans import contents, gather
 
 SPACE, NUL = 0x20, 0x00
 ROUNDS = 32
@@ -27,20 +26,20 @@ class Texts:
     """All text values of a batch, trimmed as PS3.5 6.2 says for their VR.
 
     Attributes:
-        strings: ``spans.overlay`` of all values in order of position.
-        place: Number in ``strings`` of each element row that is text; int64, shape (elements,).
+        values: All of them, as UTF-8 bytes.
+        place: Number in ``values`` of each element row that is text; int64, shape (elements,).
         length: Bytes of each element's trimmed text, 0 where it is blank; int64.
         repaired: Rows that had a NUL inside.
     """
 
-    strings: pa.Array
+    values: pa.BinaryArray
     place: npt.NDArray[np.int64]
     length: npt.NDArray[np.int64]
     repaired: npt.NDArray[np.int64]
 
     def take(self, rows: npt.NDArray[np.int64]) -> pa.StringArray:
         """The text of some elements, in the order asked for."""
-        taken = pc.take(self.strings, pa.array(self.place[rows]))
+        taken = pc.take(self.values, pa.array(self.place[rows]))
         narrow = taken if taken.type == pa.binary() else taken.cast(pa.binary())
         return narrow.view(pa.string())
 
@@ -60,12 +59,15 @@ def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArr
     begin = start[leading]
     _trim_start(table.arena, begin, end[leading])
     start[leading] = begin
-    arena, repaired = _remove_nuls(table, rows, start, end, trim)
+    values = gather(table.arena, start, end - start)
+    repaired = np.zeros(0, np.int64)
+    if b"\0" in contents(values).tobytes():
+        values, holding = _without_nuls(values, trim)
+        repaired = rows[holding]
     place, length = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
-    order = np.argsort(start, kind="stable")
-    place[rows[order]] = np.arange(0, 2 * len(rows), 2)
-    length[rows] = end - start
-    return Texts(overlay(arena, start[order], end[order]), place, length, repaired)
+    place[rows] = np.arange(len(rows))
+    length[rows] = pc.binary_length(values).to_numpy()
+    return Texts(values, place, length, repaired)
 
 
 def _is_padding(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -99,26 +101,14 @@ def _trim_start(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end:
         start[number] = end[number] - len(arena[start[number] : end[number]].tobytes().lstrip(b" "))
 
 
-def _remove_nuls(
-    table: ElementTable,
-    rows: npt.NDArray[np.int64],
-    start: npt.NDArray[np.int64],
-    end: npt.NDArray[np.int64],
-    trim: npt.NDArray[np.uint8],
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Put values with a NUL inside behind the arena without it; ``start`` and ``end`` change in place."""
-    holding = reduce_spans(table.arena, start, end, np.minimum) == NUL
-    if not holding.any():
-        return table.arena, np.zeros(0, np.int64)
-    tail = bytearray()
+def _without_nuls(values: pa.BinaryArray, trim: npt.NDArray[np.uint8]) -> tuple[pa.BinaryArray, npt.NDArray[np.bool_]]:
+    """Texts less the NULs inside them, and which had any. Rare, so value by value."""
+    holding = pc.match_substring(values, "\0").to_numpy(zero_copy_only=False)
+    texts = values.to_pylist()
     for number in np.flatnonzero(holding).tolist():
-        value = table.arena[start[number] : end[number]].tobytes().replace(b"\0", b"")
-        value = value.strip(b" ") if trim[number] == Trim.BOTH else value.rstrip(b" ")
-        start[number] = len(table.arena) + len(tail)
-        tail += value
-        end[number] = len(table.arena) + len(tail)
-    arena = np.concatenate([table.arena, np.frombuffer(bytes(tail), np.uint8)])
-    return arena, rows[holding]
+        text = texts[number].replace(b"\0", b"")
+        texts[number] = text.strip(b" ") if trim[number] == Trim.BOTH else text.rstrip(b" ")
+    return pa.array(texts, values.type), holding
 
 
 def split(values: pa.StringArray, trim_both: bool) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:

@@ -194,7 +194,8 @@ def _merge(
     parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
     rows = np.cumsum([0, *(len(part) for part in parts)])
     items = np.cumsum([0, *(len(part.item_sequence) for part in parts)])
-    bytes_ = np.cumsum([0, *(len(part.arena) for part in parts)])
+    arenas = list({id(part.arena): part.arena for part in parts}.values())  # parts of one round share theirs
+    begins = dict(zip(map(id, arenas), np.cumsum([0, *map(len, arenas)]).tolist(), strict=False))
     instance = np.concatenate([part.instance for part in parts])
     exported = np.zeros(files, np.bool_)
     exported[instance] = True
@@ -212,12 +213,12 @@ def _merge(
         column: Array = np.concatenate([getattr(part, name) for part in parts])[order]
         return column
 
-    offset = np.concatenate([part.offset + at for part, at in zip(parts, bytes_, strict=False)])[order]
+    offset = np.concatenate([part.offset + begins[id(part.arena)] for part in parts])[order]
     dense = (np.cumsum(exported) - 1).astype(np.int32)
     stored = joined("stored_vr")
     moved = place[rows[len(parts) - 1] :]
     table = ElementTable(
-        arena=np.concatenate([part.arena for part in parts]) if len(parts) > 1 else parts[0].arena,
+        arena=np.concatenate(arenas),
         instances=int(exported.sum()),
         instance=dense[instance[order]],
         item=item,
