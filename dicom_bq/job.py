@@ -13,7 +13,7 @@ from dicom_bq.errors import UsageError
 from dicom_bq.plan import ExportPlan
 from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
-from dicom_bq.spill import Spill, assemble, union
+from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
+    schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, options, schema)
     target = resolve(destination, table=table, bigquery=bigquery, command=command)
     reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
@@ -188,12 +189,21 @@ def plan_export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
+    schema = _schema(schema, options)
     target = resolve(destination, table=table, bigquery=bigquery)
     reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
     batches = reading.sources(sources, exclude=_outputs(destination))
     target.check(disposition, schema)
     found = union((built.schema for built in batches), options)
     return ExportPlan.of(reading.report(schema or found, started), target, disposition)
+
+
+def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | None:
+    """The columns, if they are known before anything is read."""
+    known = known_schema(options)
+    if known and asked:
+        raise UsageError(reason="the JSON schema variant has its own columns: leave out the schema, or the variant")
+    return known or asked
 
 
 def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:

@@ -33,6 +33,7 @@ class Reason(StrEnum):
 
     EXCLUDED_VR = "VR has no BigQuery type"
     TOO_DEEP = "deeper than 15 levels of RECORD"
+    TOO_DEEP_FOR_JSON = "deeper than BigQuery's JSON holds"
     SEQUENCE_TOO_LARGE = "sequence larger than the limit asked for"
     NOT_A_SEQUENCE = "stored as a sequence, the dictionary says otherwise"
     WRONG_VR = "stored VR cannot be read as the dictionary's"
@@ -95,6 +96,13 @@ class Problems:
         """Problems as JSON-ready objects, most frequent first, then by path."""
         ordered = sorted(self.counts.items(), key=lambda pair: (-pair[1], pair[0]))
         return [
-            {"reason": p.reason.name, "text": p.reason.value, "path": p.path, "tag": p.tag, "vr": p.vr, "count": n}
+            {
+                "reason": p.reason.name,
+                "text": p.reason.value,
+                "path": p.path,
+                "tag": p.tag,
+                "vr": p.vr,
+                "count": n,
+            }
             for p, n in ordered
         ]

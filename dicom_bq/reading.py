@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pydicom
 
     from dicom_bq.columns.build import BuiltBatch
+    from dicom_bq.columns.jsonmodel import JsonRows
     from dicom_bq.scan.outcome import Failure, Scanned, Skipped
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
@@ -30,6 +31,7 @@ BATCH_SIZE = 1000
 """Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
 
 T = TypeVar("T")
+Built: TypeAlias = "BuiltBatch | JsonRows"
 Source: TypeAlias = "str | os.PathLike[str]"
 Instance: TypeAlias = "pydicom.Dataset | Source"
 Instances: TypeAlias = "Instance | Iterable[Instance]"
@@ -51,12 +53,15 @@ class ReadOptions(TypedDict, total=False):
         max_sequence_bytes: Sequences larger than this many bytes are listed in DroppedTags; the limit of the
             Healthcare API is about 1048576. Default: no limit.
         max_header_bytes: A file whose header, or inflated data set, is larger fails. Default: 256 MiB.
+        schema_type: "flattened" (default) makes a column of each element; "json" one of all, as the DICOM JSON
+            Model of PS3.18 Annex F, with the other columns of the Healthcare API's SchemaJSON.
     """
 
     numeric_strings: Literal["text", "typed"]
     include_source_store: bool
     max_sequence_bytes: int | None
     max_header_bytes: int
+    schema_type: Literal["flattened", "json"]
 
 
 @dataclass(slots=True)
@@ -81,7 +86,7 @@ class Tally:
     problems: Problems = field(default_factory=Problems)
     bug: Exception | None = None
 
-    def add(self, found: int, scanned: Scanned, built: BuiltBatch | None) -> None:
+    def add(self, found: int, scanned: Scanned, built: Built | None) -> None:
         """Count a batch."""
         self.found += found
         self.failures += scanned.failures
@@ -133,7 +138,7 @@ class Reading:
             message = f"no option {', '.join(unknown)}; there are {', '.join(ReadOptions.__annotations__)}"
             raise TypeError(message)
 
-    def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Iterator[BuiltBatch]:
+    def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Iterator[Built]:
         """Batches of the files that sources stand for, in the order of their URIs.
 
         Raises:
@@ -146,7 +151,7 @@ class Reading:
         )
         return self._files(listed)
 
-    def instances(self, instances: Instances) -> Iterator[BuiltBatch]:
+    def instances(self, instances: Instances) -> Iterator[Built]:
         """Batches of datasets and of the files that paths among them stand for, in the order given."""
         for is_path, group in itertools.groupby(_many(instances), _is_path):
             yield from (self._paths if is_path else self._datasets)(group)
@@ -171,10 +176,10 @@ class Reading:
             seconds=time.monotonic() - started,
         )
 
-    def _paths(self, paths: Iterator[Any]) -> Iterator[BuiltBatch]:
+    def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
 
-    def _files(self, uris: Iterator[str]) -> Iterator[BuiltBatch]:
+    def _files(self, uris: Iterator[str]) -> Iterator[Built]:
         from dicom_bq.scan.files import scan_files
         from dicom_bq.scan.outcome import ScanOptions
 
@@ -185,21 +190,17 @@ class Reading:
         if not self.tally.found:
             raise UsageError(reason="there are no files in the sources given")
 
-    def _datasets(self, datasets: Iterator[Any]) -> Iterator[BuiltBatch]:
+    def _datasets(self, datasets: Iterator[Any]) -> Iterator[Built]:
         return self._all(datasets, _scan_datasets, _file_name)
 
-    def _all(
-        self, given: Iterator[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]
-    ) -> Iterator[BuiltBatch]:
+    def _all(self, given: Iterator[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]) -> Iterator[Built]:
         for batch in _batched(given, BATCH_SIZE):
             yield from self._some(batch, scan, name)
             self.progress(self.tally.found, len(self.tally.failures))
         if self.tally.bug and not self.tally.exported:
             raise self.tally.bug  # no table is better than one that a bug left empty
 
-    def _some(
-        self, batch: list[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]
-    ) -> Iterator[BuiltBatch]:
+    def _some(self, batch: list[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]) -> Iterator[Built]:
         """Rows of some instances. A bug that one of them meets costs its row, not the job."""
         try:
             scanned = scan(batch)
@@ -216,7 +217,9 @@ class Reading:
         if built is not None:
             yield built
 
-    def _build(self, scanned: Scanned) -> BuiltBatch:
+    def _build(self, scanned: Scanned) -> Built:
+        if self.options.get("schema_type") == "json":
+            return self._build_json(scanned)
         from dicom_bq.columns.build import BuildOptions, build
 
         options = BuildOptions(
@@ -225,6 +228,17 @@ class Reading:
             include_source_store=self.options.get("include_source_store", False),
         )
         return build(scanned.table, self.schema, options, [printable(uri) for uri in scanned.uris])
+
+    def _build_json(self, scanned: Scanned) -> JsonRows:
+        from dicom_bq.columns.jsonmodel import build_json
+
+        return build_json(
+            scanned.table,
+            scanned.uris,
+            names=[printable(uri) for uri in scanned.uris],
+            max_sequence_bytes=self.options.get("max_sequence_bytes"),
+            include_source_store=self.options.get("include_source_store", False),
+        )
 
 
 def _all_of(scanned: Scanned) -> Scanned:

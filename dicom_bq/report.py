@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST_LIST = 10
 """Lines of each kind in a summary; how many more there are is said."""
 
-_DROPPED = frozenset((Reason.EXCLUDED_VR, Reason.TOO_DEEP, Reason.SEQUENCE_TOO_LARGE))
+_DROPPED = frozenset((Reason.EXCLUDED_VR, Reason.TOO_DEEP, Reason.TOO_DEEP_FOR_JSON, Reason.SEQUENCE_TOO_LARGE))
 _NOT_IN_SCHEMA = frozenset((Reason.NOT_IN_SCHEMA,))
 _MISFITS = frozenset(
     (

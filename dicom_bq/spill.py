@@ -14,8 +14,7 @@ from dicom_bq.errors import DestinationError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dicom_bq.columns.build import BuiltBatch
-    from dicom_bq.reading import ReadOptions
+    from dicom_bq.reading import Built, ReadOptions
     from dicom_bq.schema import TableSchema
 
 
@@ -90,7 +89,7 @@ class Spill:
 
 
 def assemble(
-    batches: Iterable[BuiltBatch], schema: TableSchema | None, spill: Spill, options: ReadOptions
+    batches: Iterable[Built], schema: TableSchema | None, spill: Spill, options: ReadOptions
 ) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
     """Rows with one schema, from batches that each have their own.
 
@@ -114,15 +113,23 @@ def union(schemas: Iterable[TableSchema], options: ReadOptions) -> TableSchema:
     """The columns of all schemas, and those that every table has."""
     from dicom_bq.schema import TableSchema
 
-    least = TableSchema.from_paths(
-        (),
-        include_source_store=options.get("include_source_store", False),
-        numeric_strings=options.get("numeric_strings", "text"),
+    include_source_store = options.get("include_source_store", False)
+    least = known_schema(options) or TableSchema.from_paths(
+        (), include_source_store=include_source_store, numeric_strings=options.get("numeric_strings", "text")
     )
     return functools.reduce(TableSchema.merge, schemas, least)
 
 
-def _spilled(batches: Iterable[BuiltBatch], spill: Spill) -> Iterator[TableSchema]:
+def known_schema(options: ReadOptions) -> TableSchema | None:
+    """The columns, where the options alone decide them."""
+    if options.get("schema_type") != "json":
+        return None
+    from dicom_bq.columns.jsonmodel import json_schema
+
+    return json_schema(include_source_store=options.get("include_source_store", False))
+
+
+def _spilled(batches: Iterable[Built], spill: Spill) -> Iterator[TableSchema]:
     for built in batches:
         spill.add(built.batch)
         yield built.schema

@@ -20,6 +20,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 READ_OPTIONS = (
     click.option(
+        "--schema-type",
+        type=click.Choice(["flattened", "json"]),
+        default="flattened",
+        show_default=True,
+        help="A column for each data element, or all of them in one JSON column.",
+    ),
+    click.option(
         "--numeric-strings",
         type=click.Choice(["text", "typed"]),
         default="text",

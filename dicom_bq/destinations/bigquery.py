@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dicom_bq.destinations import bigquery_jobs, bigquery_runs, bigquery_tables
 from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.bigquery_client import Session
-from dicom_bq.destinations.bigquery_files import PART_BYTES, Checks, Part, parquet_parts
+from dicom_bq.destinations.bigquery_files import PART_BYTES, Checks, Part, make_parts
 from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
 from dicom_bq.destinations.bigquery_plan import LoadPlan, check_required, make_plan
@@ -104,8 +104,7 @@ class BigQueryTable:
         with bigquery_runs.take_up(self._journal(disposition), self.uri) as run:
             plan = self._plan(self._resource(), schema, disposition)
             check = Checks(self.uri, plan.time_partitioning)
-            file_schema = bigquery_tables.arrow_schema(plan.loaded)
-            parts = parquet_parts(batches, file_schema, check, PART_BYTES if self.options.staging else None)
+            parts = make_parts(batches, plan.loaded, check, PART_BYTES if self.options.staging else None)
             with self._files(parts, run) as (source, content):
                 job_id = bigquery_jobs.load_id(run.id, self.uri, disposition, content, plan.loaded)
                 load = Load(job_id, content, check.rows)

@@ -1,14 +1,17 @@
-"""Rows as the files that a load job reads: Parquet, in temporary files without a name."""
+"""Rows as the files that a load job reads, in temporary files without a name."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from dicom_bq.destinations.bigquery_json import JsonWriter, Writer
+from dicom_bq.destinations.bigquery_tables import Field, arrow_schema, needs_json
 from dicom_bq.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -91,14 +94,14 @@ class Checks:
             )
 
 
-def parquet_parts(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, check: Checks, part_bytes: int | None
+def make_parts(
+    batches: Iterable[pa.RecordBatch], fields: Sequence[Field], check: Checks, part_bytes: int | None
 ) -> Iterator[Part]:
-    """Parquet files with all rows; the same rows make the same bytes.
+    """Files with all rows, Parquet unless they have to be JSON; the same rows make the same bytes.
 
     Args:
-        batches: Rows in any form that conforms to ``schema``.
-        schema: Of the files.
+        batches: Rows in any form that conforms to ``fields``.
+        fields: Of the files.
         check: Is shown every batch.
         part_bytes: A file is closed when it has so many; None for one file.
 
@@ -112,12 +115,14 @@ def parquet_parts(
 
     from dicom_bq.destinations.row_groups import row_groups
 
+    schema = arrow_schema(fields)
     groups = row_groups(_checked(batches, schema, check))
+    writer = functools.partial(JsonWriter, fields=fields) if needs_json(fields) else _parquet_writer
     try:
         first = next(groups, None)
         required = True
         while required or first is not None:
-            part, first = _write_part(first, groups, schema, part_bytes)
+            part, first = _write_part(first, groups, functools.partial(writer, schema=schema), part_bytes)
             required = False
             yield part
     except pa.ArrowInvalid as error:
@@ -145,16 +150,24 @@ def _checked(
         yield conformed
 
 
-def _write_part(
-    group: pa.Table | None, groups: Iterator[pa.Table], schema: pa.Schema, part_bytes: int | None
-) -> tuple[Part, pa.Table | None]:
-    """One file, and the first group of the next one."""
+def _parquet_writer(file: IO[bytes], schema: pa.Schema) -> Writer:
     import pyarrow.parquet as pq
 
+    writer: Writer = pq.ParquetWriter(file, schema, compression="zstd")
+    return writer
+
+
+def _write_part(
+    group: pa.Table | None,
+    groups: Iterator[pa.Table],
+    open_writer: Callable[[IO[bytes]], Writer],
+    part_bytes: int | None,
+) -> tuple[Part, pa.Table | None]:
+    """One file, and the first group of the next one."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         rows = 0
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        with open_writer(file) as writer:
             while group is not None and (part_bytes is None or file.tell() < part_bytes or not rows):
                 writer.write_table(group, row_group_size=group.num_rows)
                 rows += group.num_rows

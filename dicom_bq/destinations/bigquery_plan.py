@@ -15,6 +15,7 @@ from dicom_bq.destinations.bigquery_tables import (
     extended,
     loaded,
     missing_required,
+    needs_json,
     partitioning,
     replaced,
     tagged,
@@ -23,6 +24,12 @@ from dicom_bq.errors import DestinationConflictError, UsageError
 from dicom_bq.schema import TableSchema
 from dicom_bq.typemaps.bigquery import table_description
 
+_PARQUET = {
+    "sourceFormat": "PARQUET",
+    "parquetOptions": {"enableListInference": True},  # without it, every array is loaded empty
+    "decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"],
+}
+_JSON = {"sourceFormat": "NEWLINE_DELIMITED_JSON"}
 _LABEL = {"dicom-bq": "export"}
 """Of every job, to find them in INFORMATION_SCHEMA.JOBS."""
 
@@ -110,9 +117,7 @@ def make_plan(
     added, lost = changes(before, fields)
     files = loaded(fields, ours)
     load = {
-        "sourceFormat": "PARQUET",
-        "parquetOptions": {"enableListInference": True},
-        "decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"],
+        **(_JSON if needs_json(files) else _PARQUET),
         "schema": {"fields": files},
         "writeDisposition": disposition.value,
         "createDisposition": "CREATE_IF_NEEDED" if resource is None else "CREATE_NEVER",

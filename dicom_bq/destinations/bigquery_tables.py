@@ -109,14 +109,20 @@ def missing_required(existing: Sequence[Field], ours: Sequence[Field], parent: s
             yield from missing_required(item["fields"], own.get("fields", ()), path)
 
 
+def needs_json(fields: Sequence[Field]) -> bool:
+    """Whether files of these fields have to be newline-delimited JSON, since Parquet's are not loaded into JSON."""
+    return any(item["type"] == "JSON" for item in fields)
+
+
 def loaded(target: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
     """The part of a table's fields that a file holds, in the table's order.
 
     At the top level the columns that we have, so that the others get their default; in records all that
-    a Parquet file can hold.
+    the file can hold.
     """
     names = {item["name"].lower() for item in ours}
-    return [item for item in _in_parquet(target) if item["name"].lower() in names]
+    possible = list(target) if needs_json(ours) else _in_parquet(target)
+    return [item for item in possible if item["name"].lower() in names]
 
 
 def _in_parquet(fields: Sequence[Field]) -> list[Field]:
