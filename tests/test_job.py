@@ -210,6 +210,7 @@ def test_every_engine_takes_a_scan(manifest: dict[str, str]) -> None:
     assert duckdb.sql(query).fetchall() == [("Dupont",)]
     assert duckdb.from_arrow(stream).count("*").fetchall() == [(expected,)]
     assert pa.table(stream).num_rows == expected
+    assert pa.schema(stream) == stream.schema.to_arrow()
 
 
 def test_scan_is_the_function_and_the_package() -> None:
