@@ -16,6 +16,9 @@ from dicom_bq.schema_fields import Level, places_of, table_level
 EDITION_KEY = b"dicom_bq.dictionary"
 """Schema metadata: edition of the dictionary that decided types and modes."""
 
+TYPE_KEY = b"dicom_bq.type"
+"""Metadata of a field of text: BigQuery's type of it, when that is JSON."""
+
 ARROW_TYPES: dict[str, pa.DataType] = {
     "STRING": pa.string(),
     "DATE": pa.date32(),
@@ -74,7 +77,8 @@ def _field(column: Column, stored: pa.DataType | None, path: str) -> pa.Field:
         kind = ARROW_TYPES.get(column.type) or element or FOREIGN_TYPES.get(column.type)
     if kind is None:
         raise SchemaError(reason=f"column {path} has a type with no Arrow counterpart: {column.type}")
-    return pa.field(column.name, pa.list_(kind) if column.mode == REPEATED else kind)
+    metadata = {TYPE_KEY: column.type} if column.type == "JSON" else None
+    return pa.field(column.name, pa.list_(kind) if column.mode == REPEATED else kind, metadata=metadata)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -103,7 +107,8 @@ def _column(field: pa.Field, key: int, below: Level) -> Column:
     mode = REPEATED if repeated else NULLABLE
     if pa.types.is_struct(kind):
         return Column(field.name, RECORD, mode, key, _columns(list(kind), below))
-    return Column(field.name, bigquery_type(kind), mode, key)
+    told = (field.metadata or {}).get(TYPE_KEY, b"").decode()
+    return Column(field.name, told or bigquery_type(kind), mode, key)
 
 
 def bigquery_type(kind: pa.DataType) -> str:
