@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ROOT = -1
 """``ElementTable.item`` of an element that stands in the data set itself, not in an item of a sequence."""
 
+ABSENT = -1
+"""``ElementTable.offset`` of a value that is not in the arena: no column needs it."""
+
 UNDEFINED_LENGTH = 0xFFFFFFFF
 """PS3.5 7.1.1: the length of a value that ends at a delimitation item. Kept for encapsulated Pixel Data only."""
 
@@ -64,7 +67,8 @@ class ElementTable:
         tag: ``group << 16 | element``; uint32.
         stored_vr: Number in ``VR_CODES`` of the VR in the stream, 0 in implicit VR; uint8.
         vr: Number of the VR the value is read by; uint8.
-        offset: Where the value begins in ``arena``; int64.
+        offset: Where the value begins in ``arena``; int64. ``ABSENT``, or past the arena's end, for a value of an
+            excluded VR that was passed over.
         length: Bytes of the value; of a sequence, of its content; ``UNDEFINED_LENGTH`` for encapsulated Pixel Data.
             A value of an excluded VR need not be in the arena; int64.
         walked: The value was read as a sequence of items; bool.

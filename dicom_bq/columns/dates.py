@@ -112,15 +112,25 @@ def parse_date_time(text: str, zone: int) -> Parsed:
     return (instant, _repair(fraction, stop)) if FIRST_INSTANT <= instant <= LAST_INSTANT else None
 
 
-def _digits(values: pa.StringArray, width: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Digits of all values of ``width`` characters that are digits only, shape (n, width), and their positions."""
+def _digits(
+    values: pa.StringArray, width: int, point: int | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Digits of all values of ``width`` characters that are digits only, but for a full stop at ``point``.
+
+    Returns:
+        Digits, shape (n, width), 0 at the full stop; positions of those values.
+    """
     offsets = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1 + values.offset)[values.offset :]
     data = values.buffers()[2]
     at = np.flatnonzero(np.diff(offsets) == width)
     if not len(at) or data is None:
         return np.zeros((0, width), np.int64), np.zeros(0, np.int64)
     digits = np.frombuffer(data, np.uint8)[offsets[at].astype(np.int64)[:, None] + np.arange(width)] - np.uint8(48)
-    good = (digits < 10).all(axis=1)
+    stops = np.ones(len(at), np.bool_)
+    if point is not None:
+        stops = digits[:, point] == np.uint8(256 - 2)  # "." is two before "0"
+        digits[:, point] = 0
+    good = stops & (digits < 10).all(axis=1)
     return digits[good].astype(np.int64), at[good]
 
 
@@ -142,13 +152,15 @@ def _plain_dates(values: pa.StringArray) -> tuple[npt.NDArray[np.int64], npt.NDA
 
 
 def _plain_times(values: pa.StringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Microseconds of every valid ``HHMMSS``, and where one is."""
+    """Microseconds of every valid ``HHMMSS`` and ``HHMMSS.F`` of up to six digits, and where one is."""
     result, done = np.zeros(len(values), np.int64), np.zeros(len(values), np.bool_)
-    digits, at = _digits(values, 6)
-    hour, minute, second = (digits[:, at_] * 10 + digits[:, at_ + 1] for at_ in (0, 2, 4))
-    good = (hour < 24) & (minute < 60) & (second < 60)
-    result[at[good]] = ((hour * 3600 + minute * 60 + second) * 1_000_000)[good]
-    done[at[good]] = True
+    for width in (6, *range(8, 14)):
+        digits, at = _digits(values, width, 6 if width > 6 else None)
+        hour, minute, second = (digits[:, first] * 10 + digits[:, first + 1] for first in (0, 2, 4))
+        good = (hour < 24) & (minute < 60) & (second < 60)
+        fraction = digits[:, 7:] @ (10 ** np.arange(5, 12 - width, -1)) if width > 6 else 0
+        result[at[good]] = ((hour * 3600 + minute * 60 + second) * 1_000_000 + fraction)[good]
+        done[at[good]] = True
     return result, done
 
 

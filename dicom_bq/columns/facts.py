@@ -73,6 +73,8 @@ class TagFacts:
     """Arrays by element row.
 
     Attributes:
+        code: Number of the element's tag among the batch's different tags; int64.
+        keys: Column key of each different tag.
         key: Column key: base tag, or ``PRIVATE_KEY`` + tag where no dictionary entry is.
         family: Number in ``FAMILIES`` of what the column holds; ``NOT_DATA``, or ``UNKNOWN`` without an entry.
         repeated: The column is an array.
@@ -80,6 +82,8 @@ class TagFacts:
         trim: A ``Trim`` as the dictionary's VR has it; 0 without an entry.
     """
 
+    code: npt.NDArray[np.int64]
+    keys: tuple[int, ...]
     key: npt.NDArray[np.int64]
     family: npt.NDArray[np.uint8]
     repeated: npt.NDArray[np.bool_]
@@ -112,7 +116,8 @@ def tag_facts(tags: npt.NDArray[np.uint32], numeric_strings: NumericStrings) -> 
     """
     codes = pa.array(tags).dictionary_encode()
     distinct = [_facts(tag, numeric_strings) for tag in codes.dictionary.to_pylist()]
-    index = codes.indices.to_numpy()
+    index = codes.indices.to_numpy().astype(np.int64)
     columns = list(zip(*distinct, strict=True)) if distinct else [()] * 5
     types = (np.int64, np.uint8, np.bool_, np.bool_, np.uint8)
-    return TagFacts(*(np.array(column, kind)[index] for column, kind in zip(columns, types, strict=True)))
+    spread = (np.array(column, kind)[index] for column, kind in zip(columns, types, strict=True))
+    return TagFacts(index, tuple(columns[0]), *spread)

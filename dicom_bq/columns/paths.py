@@ -6,12 +6,12 @@ all elements of one level of the whole batch at once, and no further down than a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from dicom_bq.column import OTHER_ELEMENTS_KEY, TagPath
 from dicom_bq.columns.facts import FAMILY_NUMBER, NOT_DATA, OPAQUE, SEQUENCE, UNKNOWN, TagFacts, vr_facts
@@ -26,8 +26,8 @@ NO_NODE = -1
 REASONS: tuple[Reason, ...] = tuple(Reason)
 REASON_NUMBER: dict[Reason, int] = {reason: number + 1 for number, reason in enumerate(REASONS)}
 """Numbers in ``Paths.reason``; 0 is none."""
-RECORD_LEVELS = {Family.PERSON_NAME: 2}
-"""RECORD levels that a leaf's own column has."""
+LARGEST_TABLE = 1 << 22
+"""Pairs of container and tag that are looked up in a table; more are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,36 @@ class Paths:
         fits = self.level[rows] < MAX_LEVELS
         self.set(rows[fits], Place.OTHER, reason)
         self.set(rows[~fits], Place.DROPPED, reason or Reason.TOO_DEEP)
-        self.node[rows[fits]] = self.nodes_of(self.container_node[rows[fits]], np.array(OTHER_ELEMENTS_KEY))
+        self.node[rows[fits]] = self.nodes_of(
+            self.container_node[rows[fits]], np.zeros(int(fits.sum()), np.int64), (OTHER_ELEMENTS_KEY,)
+        )
         self.node[rows[~fits]] = NO_NODE
 
-    def nodes_of(self, parents: npt.NDArray[np.int32], keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """Nodes of many (parent, key) pairs at once."""
-        packed = pa.array((parents.astype(np.int64) << 36) | keys).dictionary_encode()
-        pairs = packed.dictionary.to_pylist()
-        known = np.array([self.child(pair >> 36, pair & (1 << 36) - 1) for pair in pairs], np.int32)
-        return known[packed.indices.to_numpy()] if len(known) else np.zeros(0, np.int32)
+    def nodes_of(
+        self, parents: npt.NDArray[np.int32], codes: npt.NDArray[np.int64], keys: Sequence[int]
+    ) -> npt.NDArray[np.int32]:
+        """Nodes of many (parent, key) pairs at once.
+
+        Args:
+            parents: Container nodes.
+            codes: Number of the key in ``keys``, for each parent.
+            keys: Different keys.
+        """
+        pair = parents.astype(np.int64) * len(keys) + codes
+        if (len(self.nodes) + 1) * len(keys) > LARGEST_TABLE:
+            distinct, inverse = np.unique(pair, return_inverse=True)
+            return self._nodes(distinct, keys)[inverse]
+        present = np.zeros((len(self.nodes) + 1) * len(keys), np.bool_)
+        present[pair] = True
+        distinct = np.flatnonzero(present)
+        node_of = np.empty(len(present), np.int32)
+        node_of[distinct] = self._nodes(distinct, keys)
+        nodes: npt.NDArray[np.int32] = node_of[pair]
+        return nodes
+
+    def _nodes(self, pairs: npt.NDArray[np.int64], keys: Sequence[int]) -> npt.NDArray[np.int32]:
+        nodes = [self.child(pair // len(keys), keys[pair % len(keys)]) for pair in pairs.tolist()]
+        return np.array(nodes, np.int32)
 
 
 def find_paths(
@@ -189,7 +210,7 @@ def _place_level(
     paths.set(rows[family == NOT_DATA], Place.NOT_DATA)
     _supersede(table, paths, rows)
     column = rows[paths.place[rows] == Place.COLUMN]
-    paths.node[column] = paths.nodes_of(paths.container_node[column], facts.key[column])
+    paths.node[column] = paths.nodes_of(paths.container_node[column], facts.code[column], facts.keys)
     descend: npt.NDArray[np.int64] = rows[sequence & (paths.place[rows] == Place.COLUMN)]
     return descend
 

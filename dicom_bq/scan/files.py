@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dicom_bq.elements import ROOT, ElementTable
+from dicom_bq.elements import ABSENT, ROOT, ElementTable
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.heads import FORMS, find_data_sets, read_heads
@@ -194,8 +194,7 @@ def _merge(
     parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
     rows = np.cumsum([0, *(len(part) for part in parts)])
     items = np.cumsum([0, *(len(part.item_sequence) for part in parts)])
-    arenas = list({id(part.arena): part.arena for part in parts}.values())  # parts of one round share theirs
-    begins = dict(zip(map(id, arenas), np.cumsum([0, *map(len, arenas)]).tolist(), strict=False))
+    bytes_ = np.cumsum([0, *(len(part.arena) for part in parts)]).tolist()
     instance = np.concatenate([part.instance for part in parts])
     exported = np.zeros(files, np.bool_)
     exported[instance] = True
@@ -213,12 +212,14 @@ def _merge(
         column: Array = np.concatenate([getattr(part, name) for part in parts])[order]
         return column
 
-    offset = np.concatenate([part.offset + begins[id(part.arena)] for part in parts])[order]
+    offset = np.concatenate(
+        [np.where(part.offset < 0, ABSENT, part.offset + at) for part, at in zip(parts, bytes_, strict=False)]
+    )[order]
     dense = (np.cumsum(exported) - 1).astype(np.int32)
     stored = joined("stored_vr")
     moved = place[rows[len(parts) - 1] :]
     table = ElementTable(
-        arena=np.concatenate(arenas),
+        arena=np.concatenate([part.arena for part in parts]),
         instances=int(exported.sum()),
         instance=dense[instance[order]],
         item=item,

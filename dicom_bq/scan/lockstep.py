@@ -39,12 +39,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, ElementTable
-from dicom_bq.scan.brackets import NONE, Tokens, nest
+from dicom_bq.elements import ABSENT, ROOT, UNDEFINED_LENGTH, ElementTable
+from dicom_bq.scan.brackets import NONE, Nested, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import ENCAPSULATED, HALF, WORD, Lanes, advance, item_positions, tag_sets, vr_table
 from dicom_bq.scan.rows import Form
 from dicom_bq.scan.tables import LONG, SQ, tables
+from dicom_bq.spans import contents, gather
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -212,7 +213,19 @@ def _judge(
     verdict[short] = Verdict.UNFINISHED
     verdict[sound & jump] = Verdict.JUMPED
     verdict[sound & complete] = Verdict.READ
-    return Walked(verdict, stop, _table(arena, tokens, word, code, nested, verdict <= Verdict.JUMPED))
+    return Walked(verdict, stop, _table(arena, tokens, header, nested, verdict <= Verdict.JUMPED, implicit=implicit))
+
+
+def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple[Array, Array]:
+    """The values that columns may need, in an arena of their own, and where each begins in it.
+
+    What is left over of the first arena is Pixel Data and the like, most of it. Values left out begin at ABSENT.
+    """
+    wanted = np.flatnonzero(~unwanted)
+    size = length[wanted]
+    offset = np.full(len(start), ABSENT, np.int64)
+    offset[wanted] = np.cumsum(size) - size
+    return contents(gather(arena, start[wanted], size)), offset
 
 
 def _fields(tokens: Tokens) -> dict[str, Array]:
@@ -228,8 +241,11 @@ def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     return wanted
 
 
-def _table(arena: Array, tokens: Tokens, word: Array, code: Array, nested: Any, read: Array) -> ElementTable:  # noqa: ANN401
+def _table(
+    arena: Array, tokens: Tokens, header: tuple[Array, Array], nested: Nested, read: Array, *, implicit: bool
+) -> ElementTable:
     """Elements of the files that were read."""
+    word, code = header
     delimiter = tokens.item_end | tokens.sequence_end
     wanted = read[tokens.file]
     element = np.flatnonzero(wanted & ~delimiter & ~tokens.item)
@@ -239,19 +255,19 @@ def _table(arena: Array, tokens: Tokens, word: Array, code: Array, nested: Any, 
     item_of = np.full(len(tokens.position) + 1, ROOT, np.int32)
     item_of[items] = np.arange(len(items))
     item, item_sequence = in_sequence_order(item_of[nested.holder[element]], row_of[nested.holder[items]])
-    tag = word[element]
-    stored = code[element]
-    walked = tokens.opens[element]
+    tag, stored, walked = word[element], code[element], tokens.opens[element]
+    length = np.where(walked, nested.content[element], tokens.length[element])
+    values, offset = _values(arena, tokens.value[element], length, walked | _opaque(tag, stored, implicit=implicit))
     return ElementTable(
-        arena=arena,
+        arena=values,
         instances=len(read),
         instance=tokens.file[element],
         item=item,
         tag=((tag & HALF) << np.uint64(16) | tag >> np.uint64(16)).astype(np.uint32),
         stored_vr=stored,
         vr=stored.copy(),
-        offset=tokens.value[element],
-        length=np.where(walked, nested.content[element], tokens.length[element]),
+        offset=offset,
+        length=length,
         walked=walked,
         item_sequence=item_sequence,
     )

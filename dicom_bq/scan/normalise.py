@@ -107,7 +107,12 @@ def swap(table: ElementTable, rows: npt.NDArray[np.int64]) -> ElementTable:
         start, size = int(table.offset[row]), int(table.length[row])
         following = int(table.offset[row + 1]) if row + 1 < len(table) else len(arena)
         # a value that was passed over unread, such as Pixel Data, is not in the arena
-        if unit > 1 and size % unit == 0 and start + size <= (following if following > start else len(arena)):
+        if (
+            start >= 0
+            and unit > 1
+            and size % unit == 0
+            and start + size <= (following if following > start else len(arena))
+        ):
             value = arena[start : start + size].reshape(-1, unit)
             value[:] = value[:, ::-1].copy()
     return replace(table, arena=arena)
