@@ -197,7 +197,7 @@ def _by_tag(problems: Problems, reasons: frozenset[Reason]) -> Counter[str]:
 
 def _label(problem: Problem) -> str:
     keyword = problem.path.rpartition(".")[2]
-    return "  ".join(part for part in (problem.tag, keyword, problem.vr, problem.reason.value) if part)
+    return "  ".join(part for part in (problem.tag, keyword, problem.reason.value) if part)
 
 
 def _section(title: str, lines: list[str], longest: int) -> Iterator[str]:

@@ -149,7 +149,7 @@ def test_export(run: Run, archive: Path, out: str) -> None:
     assert second.startswith("3 files found: 2 exported, 1 not DICOM, 0 DICOMDIR, 0 failed;")
     assert rest == [
         "Values that did not fit their column, kept in OtherElements:",
-        "  1  (0008,0020)  StudyDate  DA  value is not what its VR asks for",
+        "  1  (0008,0020)  StudyDate  value is not what its VR asks for",
     ]
     assert Path(out).exists()
 

@@ -425,7 +425,7 @@ def test_report_counts_what_did_not_fit(tmp_path: Path) -> None:
     )
     report = dicom_bq.export(directory, tmp_path / "out.parquet")
     assert report.problems.of(Reason.NOT_PARSEABLE) == report.problems.of(Reason.EXCLUDED_VR) == 1
-    assert "(0008,0020)  StudyDate  DA  value is not what its VR asks for" in report.summary()
+    assert "(0008,0020)  StudyDate  value is not what its VR asks for" in report.summary()
     assert "00000000" not in report.summary() + report.to_json()
 
 

@@ -68,16 +68,17 @@ def test_problems_are_counted_by_tag_and_reason() -> None:
                 (Reason.NOT_PARSEABLE, "A.StudyDate", "(0008,0020)", "DA", 3),
                 (Reason.NOT_PARSEABLE, "StudyDate", "(0008,0020)", "DA", 9),
                 (Reason.OUT_OF_RANGE, "Rows", "(0028,0010)", "US", 2),
-                (Reason.EXCLUDED_VR, "PixelData", "(7FE0,0010)", "OW", 1_000),
+                (Reason.EXCLUDED_VR, "PixelData", "(7FE0,0010)", "OW", 990),
+                (Reason.EXCLUDED_VR, "PixelData", "(7FE0,0010)", "OB", 10),
             )
         )
     )
     assert lines == [
         "Values that did not fit their column, kept in OtherElements:",
-        "  12  (0008,0020)  StudyDate  DA  value is not what its VR asks for",
-        "   2  (0028,0010)  Rows  US  value is out of the column's range",
+        "  12  (0008,0020)  StudyDate  value is not what its VR asks for",
+        "   2  (0028,0010)  Rows  value is out of the column's range",
         "Elements dropped, listed in DroppedTags:",
-        "  1,000  (7FE0,0010)  PixelData  OW  VR has no BigQuery type",
+        "  1,000  (7FE0,0010)  PixelData  VR has no BigQuery type",
     ]
 
 
