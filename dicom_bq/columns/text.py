@@ -79,11 +79,11 @@ def _trim_end(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: n
     """Move ``end`` before trailing spaces and NULs, in place."""
     live = np.flatnonzero(end > start)
     for _ in range(ROUNDS):
-        live = live[_is_padding(arena[end[live] - 1])]
+        live = live[np.flatnonzero(_is_padding(arena[end[live] - 1]))]
         if not len(live):
             return
         end[live] -= 1
-        live = live[end[live] > start[live]]
+        live = live[np.flatnonzero(end[live] > start[live])]
     for number in live.tolist():
         end[number] = start[number] + len(arena[start[number] : end[number]].tobytes().rstrip(b" \0"))
 
@@ -92,11 +92,11 @@ def _trim_start(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end:
     """Move ``start`` past leading spaces, in place."""
     live = np.flatnonzero(end > start)
     for _ in range(ROUNDS):
-        live = live[arena[start[live]] == SPACE]
+        live = live[np.flatnonzero(arena[start[live]] == SPACE)]
         if not len(live):
             return
         start[live] += 1
-        live = live[end[live] > start[live]]
+        live = live[np.flatnonzero(end[live] > start[live])]
     for number in live.tolist():
         start[number] = end[number] - len(arena[start[number] : end[number]].tobytes().lstrip(b" "))
 

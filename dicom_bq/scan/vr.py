@@ -59,7 +59,10 @@ def _standard(tags: npt.NDArray[np.uint32], stored: npt.NDArray[np.uint8]) -> np
     found = known[codes.indices.to_numpy()] if len(known) else np.zeros(0, np.uint8)
     silent = (stored == 0) | (stored == UN)
     useful = (found != 0) & (silent | ~opaque_numbers()[found])  # OB stays OB where the dictionary says "OB or OW"
-    return np.where(useful, found, np.where(stored == 0, UN, stored)).astype(np.uint8)
+    result = np.maximum(stored, (stored == 0) * np.uint8(UN))
+    np.copyto(result, found, where=useful)
+    resolved: npt.NDArray[np.uint8] = result
+    return resolved
 
 
 def _dictionary_number(tag: int) -> int:
