@@ -155,6 +155,17 @@ def test_a_table_keeps_its_shape(fake: FakeBigQuery) -> None:
     assert fake.table("ds.t").resource["clustering"] == {"fields": ["StudyDate"]}
 
 
+def test_rows_without_the_column_of_the_partitions(fake: FakeBigQuery) -> None:
+    write(fake, EMPTY, [ONE], partition_by="month:StudyDate")
+    narrow = schema_from_keywords(["SOPInstanceUID"])
+    write(fake, APPEND, [{"SOPInstanceUID": "1.2"}], narrow)
+    assert uids(fake) == ["1.1", "1.2"]
+    assert {"clustering", "timePartitioning"}.isdisjoint(fake.load_configs()[-1])
+    with pytest.raises(UsageError, match="partition by StudyDate: no instance has a value for it"):
+        write(fake, TRUNCATE, [{"SOPInstanceUID": "1.3"}], narrow)
+    assert uids(fake) == ["1.1", "1.2"]
+
+
 def test_too_many_partitions_for_one_job(fake: FakeBigQuery) -> None:
     schema = schema_from_keywords(["StudyDate"])
     days = pa.table({"StudyDate": pa.array(range(4_001), pa.int32()).cast(pa.date32())})

@@ -69,7 +69,7 @@ class Checks:
             for number in range(batch.num_rows):
                 self._check_row(batch.slice(number, 1).nbytes, self.rows + number + 1)
         self.rows += batch.num_rows
-        if self.partitioning and "field" in self.partitioning:
+        if self.partitioning and self.partitioning.get("field") in batch.schema.names:
             self._count_partitions(batch, self.partitioning)
 
     def _check_row(self, size: int, number: int) -> None:

@@ -48,6 +48,7 @@ class LoadPlan:
         lost: Columns that it has no more afterwards.
         fields: The table's, afterwards.
         loaded: Those that the files have, in their order.
+        time_partitioning: Of the table; None when it has none by time.
         configuration: Of the load job, as the API has it, without the files.
     """
 
@@ -60,18 +61,13 @@ class LoadPlan:
     lost: tuple[str, ...]
     fields: tuple[Field, ...]
     loaded: tuple[Field, ...]
+    time_partitioning: dict[str, Any] | None
     configuration: dict[str, Any]
 
     @property
     def patches(self) -> bool:
         """Whether the table gets columns before the job runs."""
         return self.rows is not None and self.disposition != WriteDisposition.WRITE_TRUNCATE
-
-    @property
-    def time_partitioning(self) -> dict[str, Any] | None:
-        """Of the table."""
-        found: dict[str, Any] | None = self.configuration["load"].get("timePartitioning")
-        return found
 
     def to_dict(self) -> dict[str, Any]:
         """For programs."""
@@ -121,8 +117,10 @@ def make_plan(
         "schema": {"fields": files},
         "writeDisposition": disposition.value,
         "createDisposition": "CREATE_IF_NEEDED" if resource is None else "CREATE_NEVER",
-        **_shape(resource, fields, options, disposition),
     }
+    shape = _shape(resource, fields, options, disposition)
+    if resource is None or disposition is WriteDisposition.WRITE_TRUNCATE:
+        load |= shape  # an append says nothing of it: its schema need not even have the columns
     if resource is None:
         properties = {"description": table_description(schema.edition), "labels": dict(options.labels)}
         load["destinationTableProperties"] = {key: value for key, value in properties.items() if value}
@@ -136,6 +134,7 @@ def make_plan(
         lost=lost,
         fields=tuple(fields),
         loaded=tuple(files),
+        time_partitioning=shape.get("timePartitioning"),
         configuration={"load": load, "labels": {**_LABEL, **options.labels}},
     )
 
@@ -160,7 +159,7 @@ def _shape(
     options: BigQueryOptions,
     disposition: WriteDisposition,
 ) -> dict[str, Any]:
-    """Clustering and partitioning of the job: a table keeps its own, a new one has what is asked for."""
+    """Clustering and partitioning of the table: one that is there keeps its own, a new one has what is asked for."""
     asked = options.time_partitioning
     if resource is None:
         shape = {"clustering": clustering(fields, options.cluster_by), "timePartitioning": partitioning(fields, asked)}
@@ -168,6 +167,7 @@ def _shape(
     kept = {key: resource[key] for key in ("timePartitioning", "rangePartitioning") if resource.get(key)}
     if asked and not asked.items() <= kept.get("timePartitioning", {}).items():
         raise UsageError(reason=f"partition by {options.partition_by}: the partitions of a table that exists stay")
+    partitioning(fields, kept.get("timePartitioning"))
     clustered = resource.get("clustering", {}).get("fields", [])
     if disposition is WriteDisposition.WRITE_TRUNCATE:
         names = {item["name"] for item in fields}

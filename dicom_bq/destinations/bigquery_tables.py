@@ -174,7 +174,7 @@ def partitioning(fields: Sequence[Field], asked: dict[str, Any] | None) -> dict[
     Raises:
         UsageError: The column asked for is not there, or is no date or timestamp.
     """
-    if asked is not None:
+    if asked is not None and "field" in asked:  # else by time of ingestion
         _usable(asked["field"], {item["name"]: item for item in fields}, "partition")
     return asked
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from dicom_bq.errors import UsageError
 
-_UID = r"([0-9.]{1,64})"  # PS3.5 9.1, loosely: what is no valid UID matches nothing, or what is stored just so
+_UID = r"([!-.0-~]{1,64})"  # PS3.5 9.1, loosely: digits and full stops, but files have other UIDs too
 _LINE = re.compile(rf"/studies/{_UID}(?:/series/{_UID}(?:/instances/{_UID})?)?")
 
 Uids: TypeAlias = tuple[str, ...]

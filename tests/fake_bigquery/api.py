@@ -62,9 +62,7 @@ def delete_dataset(fake: FakeBigQuery, request: Request, project: str, dataset: 
 
 def create_table(fake: FakeBigQuery, request: Request, project: str, dataset: str) -> Answer:
     body = request.json
-    return Answer(
-        fake.catalog.create_table((project, dataset, body["tableReference"]["tableId"]), body).resource
-    )
+    return Answer(fake.catalog.create_table((project, dataset, body["tableReference"]["tableId"]), body).resource)
 
 
 def get_table(fake: FakeBigQuery, request: Request, *path: str) -> Answer:
@@ -96,9 +94,7 @@ def _page(fields: list[dict[str, Any]], rows: Any, query: dict[str, str]) -> dic
     chosen = query.get("selectedFields", "").split(",") if query.get("selectedFields") else None
     fields = [column for column in fields if chosen is None or column["name"] in chosen]
     start = int(query.get("pageToken") or query.get("startIndex") or 0)
-    page = rows.select([column["name"] for column in fields]).slice(
-        start, int(query.get("maxResults", 1_000))
-    )
+    page = rows.select([column["name"] for column in fields]).slice(start, int(query.get("maxResults", 1_000)))
     microseconds = query.get("formatOptions.useInt64Timestamp", "").lower() == "true"
     end = start + page.num_rows
     more = {"pageToken": str(end)} if end < rows.num_rows and page.num_rows else {}
@@ -122,9 +118,7 @@ def upload_object(fake: FakeBigQuery, request: Request, bucket: str) -> Answer:
     return _upload(fake, request, finish)
 
 
-def _upload(
-    fake: FakeBigQuery, request: Request, finish: Callable[[dict[str, Any], Path], dict[str, Any]]
-) -> Answer:
+def _upload(fake: FakeBigQuery, request: Request, finish: Callable[[dict[str, Any], Path], dict[str, Any]]) -> Answer:
     if request.query["uploadType"] == "multipart":
         return Answer(fake.uploads.multipart(request.header("Content-Type") or "", request.body, finish))
     name = fake.uploads.start(request.json, finish)
@@ -150,9 +144,7 @@ def cancel_job(fake: FakeBigQuery, request: Request, project: str, job: str) -> 
 
 
 def list_jobs(fake: FakeBigQuery, request: Request, project: str) -> Answer:
-    found = [
-        {**job.resource, "state": "DONE"} for (owner, _), job in fake.jobs.by_id.items() if owner == project
-    ]
+    found = [{**job.resource, "state": "DONE"} for (owner, _), job in fake.jobs.by_id.items() if owner == project]
     return Answer({"kind": "bigquery#jobList", "jobs": found})
 
 

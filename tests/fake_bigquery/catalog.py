@@ -48,9 +48,7 @@ class Catalog:
 
     def create_dataset(self, project: str, body: Resource) -> Resource:
         name = body["datasetReference"]["datasetId"]
-        refuse_unless(
-            (project, name) not in self.datasets, f"Already Exists: Dataset {project}:{name}", "duplicate"
-        )
+        refuse_unless((project, name) not in self.datasets, f"Already Exists: Dataset {project}:{name}", "duplicate")
         reference = {"projectId": project, "datasetId": name}
         resource = {
             "location": "US",
@@ -83,9 +81,7 @@ class Catalog:
 
     def create_table(self, path: TablePath, body: Resource) -> Table:
         dataset = self.dataset(*path[:2])
-        refuse_unless(
-            path not in self.tables, f"Already Exists: Table {path[0]}:{path[1]}.{path[2]}", "duplicate"
-        )
+        refuse_unless(path not in self.tables, f"Already Exists: Table {path[0]}:{path[1]}.{path[2]}", "duplicate")
         fields = rules.canonical(body.get("schema", {}).get("fields", []))
         rules.check_schema(fields)
         resource = {key: body[key] for key in SETTABLE if body.get(key)} | {
@@ -172,9 +168,7 @@ def evolve(
         other = wanted.pop(field["name"].lower(), None)
         here = f"{parent}{field['name']}"
         if other is None:
-            refuse_unless(
-                partial and field["mode"] != "REQUIRED", f"{mismatch} Field {here} is missing in new schema"
-            )
+            refuse_unless(partial and field["mode"] != "REQUIRED", f"{mismatch} Field {here} is missing in new schema")
             result.append(field)
             continue
         _check_change(field, other, f"{mismatch} Field {here} has changed", relaxing)
@@ -192,9 +186,7 @@ def evolve(
         result.append(merged)
     for field in wanted.values():
         refuse_unless(adding, f"{mismatch} Cannot add fields (field: {parent}{field['name']})")
-        refuse_unless(
-            field["mode"] != "REQUIRED", f"{mismatch} Cannot add required fields ({parent}{field['name']})"
-        )
+        refuse_unless(field["mode"] != "REQUIRED", f"{mismatch} Cannot add required fields ({parent}{field['name']})")
     return result + list(wanted.values())
 
 

@@ -79,9 +79,7 @@ class Jobs:
         load = loading.Load(configuration["load"], self._files(configuration["load"], upload))
         home = self.catalog.dataset(*load.path[:2])["location"]
         same = location.upper() == home.upper()
-        refuse_unless(
-            same, f"Not found: Dataset {load.path[0]}:{load.path[1]} in location {location}", "notFound"
-        )
+        refuse_unless(same, f"Not found: Dataset {load.path[0]}:{load.path[1]} in location {location}", "notFound")
         rows = loading.run(self.catalog, load)
         job.resource["statistics"]["load"] = {
             "outputRows": str(rows),

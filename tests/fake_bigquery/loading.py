@@ -61,10 +61,11 @@ def check_config(config: dict[str, Any]) -> None:
         "or with WRITE_TRUNCATE disposition on a table partition",
     )
     refuse_unless(len(config.get("sourceUris", [])) <= rules.LIMITS["source URIs"], "Too many source URIs")
-    refuse_unless(
-        config.get("sourceFormat") in ("PARQUET", "NEWLINE_DELIMITED_JSON"), "Unsupported source format"
-    )
-    rules.check_schema(job_schema(config) or [])
+    refuse_unless(config.get("sourceFormat") in ("PARQUET", "NEWLINE_DELIMITED_JSON"), "Unsupported source format")
+    fields = job_schema(config)
+    rules.check_schema(fields or [])
+    if fields:
+        rules.check_table({**config, "schema": {"fields": fields}})
 
 
 def job_schema(config: dict[str, Any]) -> list[Field] | None:
@@ -111,17 +112,13 @@ def run(catalog: Catalog, load: Load) -> int:
 def _open_files(load: Load, given: list[Field] | None) -> tuple[list[Field], Any]:
     """The files' own fields, and a function that reads them all in a schema."""
     if load.config["sourceFormat"] == "NEWLINE_DELIMITED_JSON":
-        refuse_unless(
-            given, "NEWLINE_DELIMITED_JSON without a schema: autodetection is not part of this fake"
-        )
+        refuse_unless(given, "NEWLINE_DELIMITED_JSON without a schema: autodetection is not part of this fake")
         ignore = bool(load.config.get("ignoreUnknownValues"))
         return given or [], lambda fields: pa.concat_tables(
             [ndjson.read_rows(path, fields, ignore_unknown=ignore) for path, _ in load.files]
         )
     options = load.config.get("parquetOptions", {})
-    inference = options.get(
-        "enableListInference", options.get("enable_list_inference", False)
-    )  # bq sends the latter
+    inference = options.get("enableListInference", options.get("enable_list_inference", False))  # bq sends the latter
     targets = load.config.get("decimalTargetTypes", ["NUMERIC"])
     parts = [ParquetPart(path, list_inference=inference, decimal_targets=targets) for path, _ in load.files]
     _check_parts(parts, [index for _, index in load.files])
@@ -131,8 +128,7 @@ def _open_files(load: Load, given: list[Field] | None) -> tuple[list[Field], Any
     if given is None:
         required = [field["name"] for field in last.fields if field["mode"] == "REQUIRED"]
         fields = [
-            {**field, "mode": "NULLABLE"} if field["name"] in required else field
-            for field in public(last.fields)
+            {**field, "mode": "NULLABLE"} if field["name"] in required else field for field in public(last.fields)
         ]
         return fields, lambda target: pa.concat_tables([part.rows(target) for part in parts])
     return public(last.fields), lambda target: pa.concat_tables([part.rows(target) for part in parts])
@@ -161,21 +157,13 @@ def _resource(load: Load, old: Resource | None, fields: list[Field], dataset: Re
         shape = {key: config[key] for key in ("clustering", "timePartitioning") if key in config}
         resource = {**properties, **shape, **new}
     else:
-        changed = [
-            key
-            for key, value in config.get("destinationTableProperties", {}).items()
-            if old.get(key) != value
-        ]
+        changed = [key for key, value in config.get("destinationTableProperties", {}).items() if old.get(key) != value]
         refuse_unless(not changed, f"destinationTableProperties differ from those of the table: {changed}")
         partitioning = config.get("timePartitioning", old.get("timePartitioning"))
-        refuse_unless(
-            partitioning == old.get("timePartitioning"), "Incompatible table partitioning specification"
-        )
+        refuse_unless(partitioning == old.get("timePartitioning"), "Incompatible table partitioning specification")
         kept = DISPOSITIONS[load.disposition]["keeps schema"]
         clustering = config.get("clustering", old.get("clustering") if kept else None)
-        refuse_unless(
-            not kept or clustering == old.get("clustering"), "Incompatible table clustering specification"
-        )
+        refuse_unless(not kept or clustering == old.get("clustering"), "Incompatible table clustering specification")
         resource = {**old, **new, "clustering": clustering or {}}
     rules.check_table(resource)
     return resource
@@ -188,6 +176,4 @@ def _check_partitions(rows: pa.Table, resource: Resource) -> None:
     column = rows.column(partitioning["field"])
     count = len(pc.unique(pc.floor_temporal(column, unit=partitioning["type"].lower())))
     limit = rules.LIMITS["partitions a job"]
-    refuse_unless(
-        count <= limit, f"Too many partitions produced by query, allowed {limit}, query produces {count}"
-    )
+    refuse_unless(count <= limit, f"Too many partitions produced by query, allowed {limit}, query produces {count}")

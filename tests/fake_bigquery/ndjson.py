@@ -59,9 +59,7 @@ def read_rows(path: Path, fields: list[Field], *, ignore_unknown: bool) -> pa.Ta
     data = path.read_bytes()
     text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     rows = [
-        _row(line, number, fields, ignore_unknown)
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip()
+        _row(line, number, fields, ignore_unknown) for number, line in enumerate(text.splitlines(), 1) if line.strip()
     ]
     return pa.Table.from_pylist(rows, schema=arrow_schema(fields))
 
@@ -82,10 +80,7 @@ def _record(row: Any, fields: list[Field], path: str, ignore_unknown: bool) -> d
     by_name = {key.lower(): value for key, value in row.items()}
     unknown = by_name.keys() - {field["name"].lower() for field in fields}
     refuse_unless(ignore_unknown or not unknown, f"{path}No such field: {', '.join(sorted(unknown))}")
-    return {
-        field["name"]: _value(by_name.get(field["name"].lower()), field, path, ignore_unknown)
-        for field in fields
-    }
+    return {field["name"]: _value(by_name.get(field["name"].lower()), field, path, ignore_unknown) for field in fields}
 
 
 def _value(value: Any, field: Field, path: str, ignore_unknown: bool) -> Any:

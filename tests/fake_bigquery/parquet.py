@@ -44,9 +44,7 @@ class ParquetPart:
         try:
             self.file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise RefusedError(
-                reason="invalid", message="Error while reading data: not in Parquet format"
-            ) from error
+            raise RefusedError(reason="invalid", message="Error while reading data: not in Parquet format") from error
         schema = self.file.schema
         self._leaves = {schema.column(i).path: schema.column(i) for i in range(len(schema))}
         self.fields = [self._field(field, field.name) for field in self.file.schema_arrow]
@@ -57,17 +55,13 @@ class ParquetPart:
             return {"name": field.name, "mode": mode, **self._kind(field.type, path)}
         element = field.type.value_field
         group = f"{path}.list.element"
-        inferred = self.list_inference and any(
-            leaf == group or leaf.startswith(f"{group}.") for leaf in self._leaves
-        )
+        inferred = self.list_inference and any(leaf == group or leaf.startswith(f"{group}.") for leaf in self._leaves)
         nested_list = pa.types.is_list(element.type)
         refuse_unless(not (inferred and nested_list), f"Field {path}: arrays of arrays are not supported")
         if inferred:
             return {"name": field.name, "mode": "REPEATED", **self._kind(element.type, group)}
         group = (
-            next(leaf for leaf in self._leaves if leaf.startswith(f"{path}."))
-            .removeprefix(f"{path}.")
-            .split(".")[1]
+            next(leaf for leaf in self._leaves if leaf.startswith(f"{path}.")).removeprefix(f"{path}.").split(".")[1]
         )
         inner = self._field(pa.field(group, element.type), f"{path}.list.{group}")
         outer = {"name": "list", "type": "RECORD", "mode": "REPEATED", "fields": [inner]}
@@ -120,9 +114,7 @@ def _decimal_types(leaf: Any, targets: list[str], path: str) -> tuple[str, ...]:
     precision, scale = leaf.precision, leaf.scale
     room = {"NUMERIC": (29, 9), "BIGNUMERIC": (38, 38), "STRING": (1_000, 1_000)}
     fitting = tuple(name for name in targets if precision - scale <= room[name][0] and scale <= room[name][1])
-    refuse_unless(
-        fitting, f"Parquet column {path}: DECIMAL({precision}, {scale}) does not fit {', '.join(targets)}"
-    )
+    refuse_unless(fitting, f"Parquet column {path}: DECIMAL({precision}, {scale}) does not fit {', '.join(targets)}")
     return fitting
 
 
@@ -186,13 +178,9 @@ def _check_column(field: Field, target: Field, path: str) -> None:
     strict = target["mode"] == "REQUIRED" and field["mode"] != "REQUIRED"
     refuse_unless(not strict, f"Parquet column '{path}' is OPTIONAL, and the target column is REQUIRED")
     repeated = (field["mode"] == "REPEATED") == (target["mode"] == "REPEATED")
-    refuse_unless(
-        repeated, f"Parquet column '{path}' has mode {field['mode']}, the target column {target['mode']}"
-    )
+    refuse_unless(repeated, f"Parquet column '{path}' has mode {field['mode']}, the target column {target['mode']}")
     fits = target["type"] in field.get("types", (field["type"],))
-    message = (
-        f"Parquet column '{path}' has type {field['type']} which does not match the target {target['type']}"
-    )
+    message = f"Parquet column '{path}' has type {field['type']} which does not match the target {target['type']}"
     refuse_unless(fits, f"Error while reading data, error message: {message}")
     if target["type"] == "RECORD":
         check_against_schema(field["fields"], target["fields"], f"{path}.")

@@ -159,9 +159,7 @@ def walk(fields: list[Field], path: str = "", depth: int = 1) -> Iterator[tuple[
 def check_schema(fields: list[Field]) -> None:
     """Refuse what no table may have. ``fields`` are canonical."""
     total = sum(1 for _ in walk(fields))
-    refuse_unless(
-        total <= LIMITS["columns"], f"Too many total leaf fields: {total}, limit {LIMITS['columns']}"
-    )
+    refuse_unless(total <= LIMITS["columns"], f"Too many total leaf fields: {total}, limit {LIMITS['columns']}")
     _check_unique(fields, "")
     for field, path, depth in walk(fields):
         _check_field(field, path, depth)
@@ -183,12 +181,8 @@ def _check_field(field: Field, path: str, depth: int) -> None:
         f'Invalid field name "{name}". Fields must contain only letters, '
         "numbers, and underscores, and start with a letter or underscore",
     )
-    refuse_unless(
-        len(name) <= LIMITS["name"], f'Field name "{path}" is longer than {LIMITS["name"]} characters'
-    )
-    refuse_unless(
-        not name.upper().startswith(RESERVED_PREFIXES), f'Invalid field name "{name}": reserved prefix'
-    )
+    refuse_unless(len(name) <= LIMITS["name"], f'Field name "{path}" is longer than {LIMITS["name"]} characters')
+    refuse_unless(not name.upper().startswith(RESERVED_PREFIXES), f'Invalid field name "{name}": reserved prefix')
     refuse_unless(kind == "RECORD" or kind in TYPES, f"Invalid value for type: {kind} is not a valid value")
     refuse_unless(field["mode"] in MODES, f"Invalid value for mode: {field['mode']} is not a valid value")
     record = kind == "RECORD"
@@ -203,26 +197,18 @@ def _check_field(field: Field, path: str, depth: int) -> None:
 
 def _check_policy_tags(field: Field, path: str) -> None:
     names = field.get("policyTags", {}).get("names", [])
-    refuse_unless(
-        not names or field["type"] != "RECORD", f"Field {path}: policy tags are for leaf fields only"
-    )
+    refuse_unless(not names or field["type"] != "RECORD", f"Field {path}: policy tags are for leaf fields only")
     refuse_unless(len(names) <= LIMITS["policy tags a column"], f"Field {path} has more than one policy tag")
-    refuse_unless(
-        all(POLICY_TAG.fullmatch(name) for name in names), f"Field {path}: not a policy tag resource name"
-    )
+    refuse_unless(all(POLICY_TAG.fullmatch(name) for name in names), f"Field {path}: not a policy tag resource name")
 
 
 def check_table(resource: dict[str, Any]) -> None:
     """Refuse what a table's properties may not be: description, labels, partitioning and clustering."""
-    refuse_unless(
-        len(resource.get("description", "")) <= LIMITS["table description"], "Table description is too long"
-    )
+    refuse_unless(len(resource.get("description", "")) <= LIMITS["table description"], "Table description is too long")
     labels = resource.get("labels", {})
     refuse_unless(len(labels) <= LIMITS["labels"], "Too many labels")
     for key, value in labels.items():
-        refuse_unless(
-            LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value), f"Label {key}={value} is not valid"
-        )
+        refuse_unless(LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value), f"Label {key}={value} is not valid")
     columns = {field["name"]: field for field in resource["schema"]["fields"]}
     _check_clustering(resource.get("clustering", {}).get("fields", []), columns)
     _check_partitioning(resource.get("timePartitioning"), columns)
@@ -231,9 +217,7 @@ def check_table(resource: dict[str, Any]) -> None:
 def _check_clustering(names: list[str], columns: dict[str, Field]) -> None:
     refuse_unless(len(names) <= LIMITS["clustering columns"], "Too many clustering fields, the limit is 4")
     for name in names:
-        refuse_unless(
-            name in columns, f"The field specified for clustering cannot be found in the schema: {name}"
-        )
+        refuse_unless(name in columns, f"The field specified for clustering cannot be found in the schema: {name}")
         field = columns[name]
         usable = field["mode"] != "REPEATED" and field["type"] in TYPES and TYPES[field["type"]].clusters
         refuse_unless(usable, f"Clustering is not supported on {field['mode']} {field['type']} field {name}")
@@ -243,12 +227,8 @@ def _check_partitioning(partitioning: dict[str, Any] | None, columns: dict[str, 
     if not partitioning or "field" not in partitioning:
         return
     name = partitioning["field"]
-    refuse_unless(
-        partitioning.get("type") in ("HOUR", "DAY", "MONTH", "YEAR"), "Invalid timePartitioning.type"
-    )
-    refuse_unless(
-        name in columns, f"The field specified for partitioning cannot be found in the schema: {name}"
-    )
+    refuse_unless(partitioning.get("type") in ("HOUR", "DAY", "MONTH", "YEAR"), "Invalid timePartitioning.type")
+    refuse_unless(name in columns, f"The field specified for partitioning cannot be found in the schema: {name}")
     field = columns[name]
     usable = field["mode"] != "REPEATED" and field["type"] in TYPES and TYPES[field["type"]].partitions
     refuse_unless(

@@ -83,9 +83,7 @@ class FakeBigQuery:
         self.server.server_close()
 
     def create_dataset(self, name: str, location: str = "US") -> None:
-        self.catalog.create_dataset(
-            self.project, {"datasetReference": {"datasetId": name}, "location": location}
-        )
+        self.catalog.create_dataset(self.project, {"datasetReference": {"datasetId": name}, "location": location})
 
     def create_bucket(self, name: str) -> Path:
         (self.storage.root / name).mkdir()
@@ -160,9 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(body) < length:
             return  # the client died while sending
         with self.fake.lock:
-            answer = self.fake.answer(
-                Request(self.command, url.path, query, dict(self.headers.items()), body)
-            )
+            answer = self.fake.answer(Request(self.command, url.path, query, dict(self.headers.items()), body))
         if fault := self.fake.fault(self.command, url.path, "after"):
             self._strike(fault)
         else:
