@@ -57,7 +57,7 @@ def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scann
     options = options or ScanOptions()
     pieces = _Pieces()
     if options.lockstep:
-        _scan_lockstep(uris, pieces)
+        _scan_lockstep(uris, pieces, options.max_header_bytes & ~1)
     else:
         pieces.odd = list(range(len(uris)))
     batch, failures, skipped = Batch(), list[Failure](), list[Skipped]()
@@ -105,13 +105,13 @@ class _Work:
         return cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
 
 
-def _scan_lockstep(uris: Sequence[str], pieces: _Pieces) -> None:
-    """Walk what can be walked in lock-step; the rest is in ``pieces.odd``."""
+def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, limit: int) -> None:
+    """Walk what can be walked in lock-step, within ``limit`` bytes of each file; the rest is in ``pieces.odd``."""
     count = len(uris)
     todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, FILE, np.int8))
     for _ in range(MAX_JUMPS):
         jumped: list[_Work] = []
-        for size in READ_SIZES:
+        for size in sorted({min(size, limit) for size in READ_SIZES}):
             parts = [_round(uris, part, size, pieces, jumped) for part in _parts(todo, size)]
             todo = _Work.of(parts) if parts else todo.where(slice(0))
         pieces.odd += todo.number.tolist()

@@ -183,22 +183,29 @@ def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array,
 
 
 def _explicit_step(word_at: Array, position: Array, header: Array, *, big_endian: bool) -> tuple[Array, Array]:
-    """Length of each element, and where its lane goes on."""
-    code = vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
-    long = (code & LONG) != 0
-    delimiter = (header & HALF) == DELIMITER_HALF
+    """Length of each element, and where its lane goes on. Most have a 16-bit length; the others are looked at again."""
+    code = vr_table()[(header >> np.uint64(32)).astype(np.uint16)]
     length = header >> np.uint64(48)
-    long &= ~delimiter
-    at = np.flatnonzero(long)
-    length[at] = _length(word_at[position[at] + 8], big_endian=big_endian)
-    marks = np.flatnonzero(delimiter)
-    length[marks] = _length(word_at[position[marks] + 4], big_endian=big_endian)
-    following = position + 8 + length.astype(np.int64)
-    following[at] += 4
-    descend = np.flatnonzero(delimiter | (code == (SQ | LONG)))
-    following[descend] = position[descend] + np.where(long[descend], 12, 8)
+    following = position + length.view(np.int64)
+    following += 8
+    other = np.flatnonzero((code >= LONG) | ((header & HALF) == DELIMITER_HALF))
+    if len(other):
+        length[other], following[other] = _long_step(word_at, position[other], header[other], code[other], big_endian)
+    return length, following
+
+
+def _long_step(word_at: Array, position: Array, header: Array, code: Array, big_endian: bool) -> tuple[Array, Array]:
+    """As ``_explicit_step`` for items, delimiters, VRs with a 32-bit length (PS3.5 7.1.2), and what is no VR."""
+    delimiter = (header & HALF) == DELIMITER_HALF
+    length_at = position + 8
+    length_at[np.flatnonzero(delimiter)] -= 4
+    length = _length(word_at[length_at], big_endian=big_endian)
+    sequence = code == (SQ | LONG)
+    following = length_at + 4
+    over = np.flatnonzero(~(delimiter | sequence))
+    following[over] += length[over].view(np.int64)
     odd = (code == NOT_A_VR) & ~delimiter
-    undefined = (length == UNDEFINED) & long & (code != (SQ | LONG))
+    undefined = (length == UNDEFINED) & ~delimiter & ~sequence
     _mark(following, header, odd | undefined, undefined & (code != (UN | LONG)))
     return length, following
 
