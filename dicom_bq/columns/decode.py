@@ -109,13 +109,11 @@ def _text(
     values = texts.take(rows)
     if not repeated:
         return _all_fit(values, np.ones(len(rows), np.int64))
-    both = facts.trim[rows] == Trim.BOTH
-    if both.all() or not both.any():
-        return _all_fit(*split(values, trim_both=bool(both.all())))
     parts, counts = split(values, trim_both=False)
-    trimmed, _ = split(values, trim_both=True)
-    mask = np.repeat(both, counts)
-    return _all_fit(pc.if_else(pa.array(mask), trimmed, parts), counts)
+    both = facts.trim[rows] == Trim.BOTH
+    if both.any() and pc.any(pc.starts_with(parts, " ")).as_py():
+        parts = pc.if_else(pa.array(np.repeat(both, counts)), pc.utf8_ltrim(parts, characters=" "), parts)
+    return _all_fit(parts, counts)
 
 
 def _all_fit(values: pa.Array, counts: npt.NDArray[np.int64]) -> Flat:

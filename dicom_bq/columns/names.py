@@ -19,14 +19,18 @@ def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
         values: Trimmed names of all elements.
         counts: Names of each element.
     """
-    groups, group_counts = _parts(values, "=")
+    if not pc.any(pc.match_substring(values, "=")).as_py():  # nearly every name: one group, nothing to split
+        groups, group_counts = values, np.ones(len(values), np.int64)
+    else:
+        groups, group_counts = _parts(values, "=")
     bad = group_counts > len(NAME_GROUPS)
     bad |= pc.equal(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)  # one of several is empty
     records = []
-    for number in range(len(NAME_GROUPS)):
+    for number in range(min(int(group_counts.max(initial=1)), len(NAME_GROUPS))):
         record, overflow = _group(_nth(groups, group_counts, number))
         bad |= overflow
         records.append(record)
+    records += [pa.nulls(len(values), records[0].type)] * (len(NAME_GROUPS) - len(records))
     names = pa.StructArray.from_arrays(records, names=list(NAME_GROUPS))
     return Flat(names, counts, reasons(len(counts), (Reason.NOT_PARSEABLE, per_element(bad, counts))))
 

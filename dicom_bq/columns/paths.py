@@ -145,7 +145,9 @@ def find_paths(
         level=np.full(count, -1, np.int8),
         item_node=np.full(items, NO_NODE, np.int32),
     )
-    rows = np.flatnonzero(table.item == ROOT)
+    is_root = table.item == ROOT
+    rows, nested = np.flatnonzero(is_root), np.flatnonzero(~is_root)
+    item_of_nested = table.item[nested]
     for level in range(MAX_LEVELS + 1):
         if not len(rows):
             break
@@ -154,11 +156,14 @@ def find_paths(
         paths.container_node[rows] = paths.item_node[item] if level else ROOT_NODE
         sequences = _place_level(table, facts, paths, rows, level, empty, max_sequence_bytes)
         paths.sequences.append(sequences)
+        if not items:
+            break
         accepted = np.zeros(count, np.bool_)
         accepted[sequences] = True
-        inside = accepted[table.item_sequence] if items else np.zeros(0, np.bool_)
-        paths.item_node[inside] = paths.node[table.item_sequence[inside]]
-        rows = np.flatnonzero((table.item != ROOT) & np.append(inside, False)[table.item])
+        inside = accepted[table.item_sequence]
+        reached = np.flatnonzero(inside)
+        paths.item_node[reached] = paths.node[table.item_sequence[reached]]
+        rows = nested[np.flatnonzero(inside[item_of_nested])]
     _forgive_empty(table, facts, paths, empty)
     return paths
 
