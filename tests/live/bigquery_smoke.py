@@ -1,7 +1,7 @@
 """Asks a real BigQuery project what no emulator can tell. Never run by CI: it needs credentials and a project.
 
     gcloud auth application-default login
-    python tests/live/bigquery_smoke.py PROJECT [--location EU]
+    python tests/live/bigquery_smoke.py PROJECT [--location EU] [--staging gs://BUCKET/PREFIX] [--policy-tag RESOURCE]
 
 It makes a dataset ``dicom_bq_smoke_...``, loads a few small tables into it (free of charge), and deletes it. It
 needs the roles BigQuery Data Editor and BigQuery Job User on the project. Each line is one thing that the program or
@@ -135,9 +135,8 @@ def nested_addition_by_load(live: Live) -> str:
 def truncate_data_and_addition(live: Live) -> str:
     live.load("truncate_data", pa.table({"a": ["1"]}), [field("a", "STRING")])
     options = {"write_disposition": "WRITE_TRUNCATE_DATA", "schema_update_options": ["ALLOW_FIELD_ADDITION"]}
-    live.load(
-        "truncate_data", pa.table({"a": ["1"], "b": ["2"]}), [field("a", "STRING"), field("b", "STRING")], **options
-    )
+    fields = [field("a", "STRING"), field("b", "STRING")]
+    live.load("truncate_data", pa.table({"a": ["1"], "b": ["2"]}), fields, **options)
     return f"loaded {live.rows('truncate_data')}"
 
 
@@ -213,6 +212,25 @@ CHECKS: tuple[tuple[Check, str], ...] = (
 """What is done, and a pattern of what is expected to come of it."""
 
 
+def optional_checks(arguments: argparse.Namespace) -> Iterator[tuple[Check, str]]:
+    """Those that need more than a project."""
+
+    def staged_load(live: Live) -> str:
+        code = live.export("staged", "--staging", arguments.staging, PatientID="x")
+        return f"{code} {len(live.rows('staged'))} row"
+
+    def policy_tag_after_truncate(live: Live) -> str:
+        tag = ["--policy-tag", f"PatientID={arguments.policy_tag}"]
+        codes = [live.export("tagged", *tag, PatientID="x"), live.export("tagged", "--overwrite-table", PatientID="y")]
+        schema = {column.name: column for column in live.client.get_table(f"{live.dataset}.tagged").schema}
+        return f"{codes} {'kept' if schema['PatientID'].policy_tags else 'lost'}"
+
+    if arguments.staging:
+        yield staged_load, r"0 1 row"
+    if arguments.policy_tag:
+        yield policy_tag_after_truncate, r"\[0, 0\] kept"
+
+
 def outcome(check: Check, live: Live) -> str:
     """What came of a check, in a line."""
     try:
@@ -246,16 +264,18 @@ def main() -> int:
     parser.add_argument("project")
     parser.add_argument("--location", default="US")
     parser.add_argument("--api-endpoint", help="an emulator's")
+    parser.add_argument("--staging", help="gs://BUCKET/PREFIX; also tries a staged load")
+    parser.add_argument("--policy-tag", help="resource name in the same location; also tries policy tags")
     arguments = parser.parse_args()
     differing = 0
     with connected(arguments) as live:
-        for check, expected in CHECKS:
+        for check, expected in (*CHECKS, *optional_checks(arguments)):
             found = outcome(check, live)
             same = re.match(expected, found) is not None
             differing += not same
-            print(f"{'as expected' if same else 'DIFFERENT  '}  {check.__name__}: {found}", flush=True)
-            if not same:
-                print(f"             expected: {expected}", flush=True)
+            note = "" if same else f" (expected: {expected})"
+            sys.stdout.write(f"{'as expected' if same else 'DIFFERENT  '}  {check.__name__}: {found}{note}\n")
+            sys.stdout.flush()
     return 1 if differing else 0
 
 
