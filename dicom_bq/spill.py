@@ -71,7 +71,7 @@ class Spill:
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
         stream = sink.getvalue()
-        data = memoryview(pa.compress(stream, codec=CODEC))
+        data = memoryview(pa.compress(stream, codec=CODEC, asbytes=True))
         offset = self._extents[-1].end if self._extents else 0
         self._extents.append(_Extent(offset, len(data), len(stream)))
         try:
