@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        return _complain("interrupted; the destination is as it was", INTERRUPTED)
+        return _complain("interrupted; nothing is half written", INTERRUPTED)
     except DicomBqError as error:
         return _complain(str(error), _exit_code(error))
     except Exception as error:  # the last place where a bug can be told without a patient's data
@@ -121,7 +121,7 @@ def _own_process() -> Iterator[None]:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     """End as an exception would, so that everything half-written is taken away."""
-    click.echo("dicom-bq: terminated; the destination is as it was", err=True)
+    click.echo("dicom-bq: terminated; nothing is half written", err=True)
     raise SystemExit(TERMINATED)
 
 
@@ -138,6 +138,6 @@ def _without_values(error: Exception) -> str:
     """Where a bug is, without the exception's own text, which may quote what it was working on."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return (
-        f"a bug: {type(error).__name__}. The destination is as it was. Please report it with these lines, "
+        f"a bug: {type(error).__name__}. Nothing is half written. Please report it with these lines, "
         f"which hold no patient data:\n{frames}"
     ).rstrip()
