@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -311,3 +313,38 @@ def test_rows_and_schema_are_those_of_the_other_destinations_for_the_whole_corpu
     assert TableSchema.from_bigquery(stored.fields) == TableSchema.from_arrow(expected.schema)
     assert stored.rows.num_rows == expected.num_rows > 400
     assert repr(comparable(stored.rows)) == repr(comparable(expected))
+
+
+def test_other_destinations_do_not_import_google(tmp_path: Path) -> None:
+    instance(tmp_path / "in", "1.1", Modality="CT")
+    out = tmp_path / "x.parquet"
+    program = f"""
+import sys
+from dicom_bq.cli import main
+code = main(["export", {str(tmp_path / "in")!r}, {str(out)!r}, "--deduplicate", "--quiet"])
+code += main(["schema", "diff", {str(out)!r}, {str(tmp_path / "in")!r}])
+print(code, *sorted({{"google", "duckdb"}} & {{name.split(".")[0] for name in sys.modules}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+def test_without_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("BIGQUERY_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    instance(tmp_path / "in", "1.1")
+    assert main(["export", str(tmp_path / "in"), TABLE]) == 3
+    assert "there are no Google credentials. Run gcloud auth application-default login" in capsys.readouterr().err
+
+
+def test_without_googles_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)
+    instance(tmp_path / "in", "1.1")
+    assert main(["export", str(tmp_path / "in"), TABLE]) == 3
+    assert "pip install 'dicom-bq[bigquery]'" in capsys.readouterr().err
