@@ -33,7 +33,7 @@ DATE, TIME, DATE_TIME = 0x00080020, 0x00080030, 0x0008002A
 PATIENT_NAME, OPERATORS_NAME = 0x00100010, 0x00081070
 IMAGE_TYPE, MODALITY, PATIENT_ID = 0x00080008, 0x00080060, 0x00100020
 CASES = [
-    # A column each: section 2
+    # A column each
     (MODALITY, "CS", " MR ", {"Modality": "MR"}),
     (IMAGE_TYPE, "CS", "ORIGINAL\\ PRIMARY ", {"ImageType": ["ORIGINAL", "PRIMARY"]}),
     (0x00080018, "UI", "1.2.3", {"SOPInstanceUID": "1.2.3"}),
@@ -47,7 +47,7 @@ CASES = [
     (0x00720083, "UV", (2**64 - 1,), {"SelectorUVValue": [Decimal(2**64 - 1)]}),
     (0x00400280, "ST", " a\\b ", {"CommentsOnThePerformedProcedureStep": " a\\b"}),
     (0x00080001, "UL", (12,), {"LengthToEnd": 12}),
-    # No value: section 2, rule 5
+    # No value
     (MODALITY, "CS", "", {}),
     (MODALITY, "CS", "  ", {}),
     (PATIENT_ID, "LO", b"\0 \0", {}),
@@ -57,7 +57,7 @@ CASES = [
     (0x00081140, "SQ", [], {}),
     (0x00081140, "SQ", [[], [StoredElement(0x00081150, "UI", "")]], {}),
     (0x00091001, "LO", " ", {}),
-    # Encoding, not data: section 2, rule 4
+    # Encoding, not data
     (0x00080000, "UL", (12,), {}),
     (0xFFFCFFFC, "OB", b"\0\0", {}),
     # Only separators are a value
@@ -65,7 +65,7 @@ CASES = [
     (PATIENT_ID, "LO", "\\", {"PatientID": "\\"}),
     (PATIENT_NAME, "PN", "^^^^", {}),
     (OPERATORS_NAME, "PN", "^", {"OperatorsName": [{}]}),
-    # Person names: section 3
+    # Person names
     (PATIENT_NAME, "PN", "Doe^ Jane^^Dr", {"PatientName": {
         "Alphabetic": {"FamilyName": "Doe", "GivenName": "Jane", "NamePrefix": "Dr"}}}),
     (PATIENT_NAME, "PN", "=A=B^C^D^E^F", {"PatientName": {
@@ -77,12 +77,12 @@ CASES = [
     (PATIENT_NAME, "PN", "a^b^c^d^e^f", other("00100010", "a^b^c^d^e^f")),
     (PATIENT_NAME, "PN", "A\\B", other("00100010", "A", "B")),
     (OPERATORS_NAME, "PN", "A\\", other("00081070", "A", "")),
-    # Repeating groups: section 4
+    # Repeating groups
     (0x60020010, "US", (7,), {"OverlayRows": [{"Id": "6002", "Value": 7}]}),
     (0x60000050, "SS", (1, -1), {"OverlayOrigin": [{"Id": "6000", "Value": [1, -1]}]}),
     (0x00203100, "CS", "A", {"SourceImageIDs": [{"Id": "3100", "Value": ["A"]}]}),
     (0x601E0010, "US", (1, 2), other("601E0010", "1", "2")),
-    # Private and unnamed elements: section 5
+    # Private and unnamed elements
     (0x00090010, "LO", "ACME ", other("00090010", "ACME")),
     (0x00091001, "US", (1, 2), other("00091001", "1", "2")),
     (0x00091001, "FL", (0.1, 1.0, 1e22, -0.0), other("00091001", "0.1", "1", "1e+22", "-0")),
@@ -98,7 +98,7 @@ CASES = [
     (0x00420042, "LO", "x", other("00420042", "x")),
     (0x00280020, "US", (3,), other("00280020", "3")),
     (0x00420042, "SQ", [[StoredElement(MODALITY, "CS", "MR")]], {"Tag_00420042": [{"Modality": "MR"}]}),
-    # Dates and times: section 7
+    # Dates and times
     (DATE, "DA", "00010101", {"StudyDate": datetime.date(1, 1, 1)}),
     (DATE, "DA", "1999.12.31", {"StudyDate": datetime.date(1999, 12, 31)}),
     (DATE, "DA", "1999-12-31", {"StudyDate": datetime.date(1999, 12, 31)}),
@@ -119,7 +119,7 @@ CASES = [
         "AcquisitionDateTime": datetime.datetime(2020, 2, 29, 6, 30, 0, 250000, tzinfo=UTC)}),
     (DATE_TIME, "DT", "2020+1401", other("0008002A", "2020+1401")),
     (DATE_TIME, "DT", "0001+0001", other("0008002A", "0001+0001")),
-    # Stored VR and dictionary VR: section 7
+    # Stored VR and dictionary VR
     (PATIENT_ID, "UN", b"ID ", {"PatientID": "ID"}),
     (0x00280010, "UN", b"\1\2", {"Rows": 0x0201}),
     (0x00280010, "OW", b"\1\2", {"Rows": 0x0201}),
@@ -138,7 +138,7 @@ CASES = [
     (0x00280106, "US", (65535,), {"SmallestImagePixelValue": 65535}),
     (0x00281101, "SS", (-1, 0, 16), {"RedPaletteColorLookupTableDescriptor": [-1, 0, 16]}),
     (0x00280010, "US", b"\1\2\3", other("00280010", "010203")),
-    # Text: section 7
+    # Text
     (PATIENT_ID, "LO", "a\\b", {"PatientID": "a\\b"}),
     (PATIENT_ID, "LO", b"a\0b ", {"PatientID": "ab"}),
     (PATIENT_ID, "LO", b"\xe4", {"PatientID": "ä"}),

@@ -191,12 +191,15 @@ def _outcome(element: Element, line: Entry | None, name: str, item: Item, log: L
 
 
 def _standard(element: Element, line: Entry, name: str, item: Item, log: Log) -> Outcome:
-    """An element of the dictionary: sections 2, 3, 4 and 7 of the mapping."""
+    """An element of the dictionary."""
     if line.vr in OPAQUE:
         return _dropped(element, name, item, Reason.EXCLUDED_VR)
     dictionary_vr = ("SS" if item.signed else "US") if line.vr == "US or SS" else line.vr
     vr = element.stored_vr if element.stored_vr in {*TEXT, *NUMBER, "SQ"} else dictionary_vr
-    if vr == "SQ" and (line.vr != "SQ" or line.mask):
+    if line.mask and line.vr == "SQ":  # items with an Id beside them have no column to be in
+        drop = _dropped_sequence if vr == "SQ" else _dropped
+        return drop(element, name, item, Reason.EXCLUDED_VR)
+    if vr == "SQ" and line.vr != "SQ":
         return _dropped_sequence(element, name, item, Reason.STORED_VR)
     if vr == "SQ":
         return _sequence(element, name, item, log)
@@ -222,7 +225,7 @@ def _fit(element: Element, vr: str, line: Entry, dictionary_vr: str, item: Item)
 
 
 def _unnamed(element: Element, name: str, item: Item, log: Log) -> Outcome:
-    """A private element, or one of an even group that no dictionary knows: section 5."""
+    """A private element, or one of an even group that no dictionary knows."""
     vr = _unnamed_vr(element, item)
     if vr == "SQ":
         return _sequence(element, name, item, log)
