@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dicom_bq.elements import ABSENT, ROOT, ElementTable
+from dicom_bq.elements import ElementTable
 from dicom_bq.scan.batch import Batch
-from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.heads import FORMS, find_data_sets, read_heads
 from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
+from dicom_bq.scan.merge import merge, without
 from dicom_bq.scan.normalise import as_table, normalise, swap
 from dicom_bq.scan.outcome import Failure, Scanned, ScanOptions, Skipped
 from dicom_bq.scan.part10 import scan_file
@@ -21,7 +21,6 @@ from dicom_bq.scan.rows import Form
 
 Array: TypeAlias = npt.NDArray[Any]
 
-COLUMNS = ("instance", "item", "tag", "stored_vr", "vr", "offset", "length", "walked")
 READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
 MAX_ROUND_BYTES = 64 << 20
@@ -75,8 +74,8 @@ def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scann
     scalar = as_table(batch.rows, b"".join(batch.chunks))
     odd = np.zeros(len(uris), np.bool_)
     odd[pieces.odd] = True
-    tables = [_without(table, odd) for table in pieces.tables]
-    table, moved = _merge(tables, scalar, np.array(numbers, np.int32), len(uris))
+    tables = [without(table, odd) for table in pieces.tables]
+    table, moved = merge(tables, scalar, np.array(numbers, np.int32), len(uris))
     return Scanned(normalise(table, batch.rows, moved), read, tuple(failures), tuple(skipped), scalar=len(pieces.odd))
 
 
@@ -161,80 +160,3 @@ def _round(uris: Sequence[str], work: _Work, size: int, pieces: _Pieces, jumped:
     again = verdict == Verdict.JUMPED
     jumped.append(_Work(work.number[again], (work.offset + stop - heads.start)[again], form[again]))
     return work.where(verdict == Verdict.UNFINISHED)
-
-
-def _without(table: ElementTable, odd: Array) -> ElementTable:
-    """A table less the elements of files that turned out to be odd in a later part."""
-    gone = odd[table.instance]
-    if not gone.any():
-        return table
-    rows = np.flatnonzero(~gone)
-    row_of = np.cumsum(~gone) - 1
-    kept = ~gone[table.item_sequence]
-    item_of = np.append(np.cumsum(kept) - 1, ROOT).astype(np.int32)
-    columns = {name: getattr(table, name)[rows] for name in COLUMNS}
-    columns["item"] = item_of[columns["item"]]
-    return replace(table, **columns, item_sequence=row_of[table.item_sequence[kept]].astype(np.int32))
-
-
-def _merge(
-    tables: Sequence[ElementTable], scalar: ElementTable, numbers: Array, files: int
-) -> tuple[ElementTable, Array]:
-    """One table of the pieces, instances in the order of their files.
-
-    Args:
-        tables: Walked in lock-step, ``instance`` being the file's number.
-        scalar: Walked one by one, ``instance`` counting from 0.
-        numbers: The file's number of each of the scalar table's instances.
-        files: Files of the batch.
-
-    Returns:
-        The table, and the row in it of each row of ``scalar``.
-    """
-    parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
-    rows = np.cumsum([0, *(len(part) for part in parts)])
-    items = np.cumsum([0, *(len(part.item_sequence) for part in parts)])
-    bytes_ = np.cumsum([0, *(len(part.arena) for part in parts)]).tolist()
-    instance = np.concatenate([part.instance for part in parts])
-    exported = np.zeros(files, np.bool_)
-    exported[instance] = True
-    exported[numbers] = True
-    order = np.argsort(instance.astype(np.uint16) if files <= 1 << 16 else instance, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    item = np.concatenate(
-        [np.where(part.item < 0, part.item, part.item + at) for part, at in zip(parts, items, strict=False)]
-    )
-    sequence = np.concatenate([part.item_sequence.astype(np.int64) + at for part, at in zip(parts, rows, strict=False)])
-    item, sequence = in_sequence_order(item.astype(np.int32)[order], place[sequence])
-
-    def joined(name: str) -> Array:
-        column: Array = np.concatenate([getattr(part, name) for part in parts])[order]
-        return column
-
-    offset = np.concatenate(
-        [np.where(part.offset < 0, ABSENT, part.offset + at) for part, at in zip(parts, bytes_, strict=False)]
-    )[order]
-    dense = (np.cumsum(exported) - 1).astype(np.int32)
-    stored = joined("stored_vr")
-    moved = place[rows[len(parts) - 1] :]
-    table = ElementTable(
-        arena=np.concatenate([part.arena for part in parts]),
-        instances=int(exported.sum()),
-        instance=dense[instance[order]],
-        item=item,
-        tag=joined("tag"),
-        stored_vr=stored,
-        vr=stored.copy(),
-        offset=offset,
-        length=joined("length"),
-        walked=joined("walked"),
-        item_sequence=sequence,
-        notes=tuple(
-            replace(
-                note, instance=int(dense[numbers[note.instance]]), row=int(moved[note.row]) if note.row >= 0 else -1
-            )
-            for note in scalar.notes
-        ),
-    )
-    return table, moved
