@@ -29,7 +29,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("brackets", ("dicom_bq.scan.lockstep:nest",)),
     ("verdict, table", ("dicom_bq.scan.lockstep:_judge",)),
     ("scalar walker", ("dicom_bq.scan.files:scan_file",)),
-    ("merge", ("dicom_bq.scan.merge:merge",)),
+    ("merge", ("dicom_bq.scan.files:merge",)),
     ("scan: rest", ("dicom_bq.scan.files:scan_files", "dicom_bq.scan.files:normalise")),
     ("VRs", ("dicom_bq.scan.normalise:resolve", "dicom_bq.scan.normalise:resolve_us_or_ss")),
     ("UN as sequences", ("dicom_bq.scan.normalise:expand",)),

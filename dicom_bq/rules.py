@@ -269,8 +269,7 @@ def _block(line: RuleLine) -> str:
     facts += [("note", note) for note in line.notes]
     indent = " " * (max(map(len, (*_BLOCK_FIELDS, "note"))) + 2)
     return "".join(
-        textwrap.fill(value, _TEXT_WIDTH, initial_indent=label.ljust(len(indent)), subsequent_indent=indent)
-        + "\n"
+        textwrap.fill(value, _TEXT_WIDTH, initial_indent=label.ljust(len(indent)), subsequent_indent=indent) + "\n"
         for label, value in facts
         if value
     )

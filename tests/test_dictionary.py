@@ -36,9 +36,7 @@ def found(tag):
 @st.composite
 def tag_in_a_repeating_group(draw):
     pattern = draw(st.sampled_from(sorted(RepeatersDictionary)))
-    return int(
-        "".join(draw(st.sampled_from("0123456789ABCDEF")) if digit == "x" else digit for digit in pattern), 16
-    )
+    return int("".join(draw(st.sampled_from("0123456789ABCDEF")) if digit == "x" else digit for digit in pattern), 16)
 
 
 class TestLookup:
@@ -175,18 +173,12 @@ class TestRepeatingGroups:
         if entry is None or not entry.repeater_mask:
             return
         varying = int(entry.repeater_id(tag), 16)
-        fixed = (
-            (varying << 16 | entry.tag & 0xFFFF)
-            if entry.repeater_mask >> 16
-            else entry.tag >> 16 << 16 | varying
-        )
+        fixed = (varying << 16 | entry.tag & 0xFFFF) if entry.repeater_mask >> 16 else entry.tag >> 16 << 16 | varying
         assert fixed == tag
 
 
 class TestEncoding:
-    @pytest.mark.parametrize(
-        "keyword", ["FileMetaInformationVersion", "CommandGroupLength", "DataSetTrailingPadding"]
-    )
+    @pytest.mark.parametrize("keyword", ["FileMetaInformationVersion", "CommandGroupLength", "DataSetTrailingPadding"])
     def test_encoding(self, keyword):
         assert by_keyword(keyword).encoding == vr_rules.load().not_data(by_keyword(keyword).tag)
         assert by_keyword(keyword).encoding is not None
@@ -248,9 +240,7 @@ class TestParseTag:
     def test_digits(self, tag, form):
         assert parse_tag(form.format(tag)) == tag
 
-    @given(
-        st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.sampled_from(["({:04X},{:04x})", "{:04x},{:04X}"])
-    )
+    @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.sampled_from(["({:04X},{:04x})", "{:04x},{:04X}"]))
     def test_group_and_element(self, group, element, form):
         assert parse_tag(form.format(group, element)) == group << 16 | element
 

@@ -57,9 +57,7 @@ def fake(tmp_path: Path) -> Iterator[FakeBigQuery]:
 
 @pytest.fixture
 def client(fake: FakeBigQuery) -> Iterator[bigquery.Client]:
-    with bigquery.Client(
-        "p1", credentials=AnonymousCredentials(), client_options={"api_endpoint": fake.url}
-    ) as client:
+    with bigquery.Client("p1", credentials=AnonymousCredentials(), client_options={"api_endpoint": fake.url}) as client:
         yield client
 
 
@@ -82,9 +80,7 @@ def load(
     options = bigquery.ParquetOptions()
     options.enable_list_inference = inference
     schema = [bigquery.SchemaField.from_api_repr(field) for field in fields] if fields else None
-    config = bigquery.LoadJobConfig(
-        source_format="PARQUET", parquet_options=options, schema=schema, **properties
-    )
+    config = bigquery.LoadJobConfig(source_format="PARQUET", parquet_options=options, schema=schema, **properties)
     source = table if isinstance(table, io.BytesIO) else parquet(table)
     job = client.load_table_from_file(
         source, f"p1.{name}", rewind=True, job_id=job_id, job_config=config, size=source.getbuffer().nbytes
@@ -201,9 +197,7 @@ def test_schemas_that_no_table_may_have(client: bigquery.Client, case: str) -> N
     with pytest.raises(exceptions.BadRequest, match=message):
         load(client, strings(), fields=fields)
     with pytest.raises(exceptions.BadRequest, match=message):
-        client.create_table(
-            bigquery.Table("p1.ds.t", [bigquery.SchemaField.from_api_repr(field) for field in fields])
-        )
+        client.create_table(bigquery.Table("p1.ds.t", [bigquery.SchemaField.from_api_repr(field) for field in fields]))
 
 
 def test_fifteen_levels_and_ten_thousand_columns_are_allowed(client: bigquery.Client) -> None:
@@ -261,9 +255,7 @@ def test_decimals_need_the_right_targets(client: bigquery.Client) -> None:
 
 
 def test_write_empty_takes_an_empty_table_and_no_other(client: bigquery.Client, fake: FakeBigQuery) -> None:
-    client.create_table(
-        bigquery.Table("p1.ds.t", [bigquery.SchemaField.from_api_repr(field) for field in FIELDS])
-    )
+    client.create_table(bigquery.Table("p1.ds.t", [bigquery.SchemaField.from_api_repr(field) for field in FIELDS]))
     load(client, write_disposition="WRITE_EMPTY")
     with pytest.raises(exceptions.Conflict, match=r"Already Exists: Table p1:ds\.t"):
         load(client, write_disposition="WRITE_EMPTY")
@@ -326,9 +318,7 @@ def test_update_options_go_with_append_only(client: bigquery.Client) -> None:
         ({"name": "Other"}, "Field Key is missing in new schema"),
     ],
 )
-def test_patches_that_change_what_is_there(
-    client: bigquery.Client, change: dict[str, str], message: str
-) -> None:
+def test_patches_that_change_what_is_there(client: bigquery.Client, change: dict[str, str], message: str) -> None:
     load(client)
     table = client.get_table("p1.ds.t")
     fields = [{**FIELDS[0], **change}, *FIELDS[1:]]
@@ -365,9 +355,7 @@ def test_truncate_loses_descriptions_and_policy_tags_unless_sent_again(client: b
 
 
 def test_append_keeps_descriptions_and_policy_tags(client: bigquery.Client) -> None:
-    load(
-        client, fields=[{**FIELDS[0], "description": "the key", "policyTags": {"names": [TAG]}}, *FIELDS[1:]]
-    )
+    load(client, fields=[{**FIELDS[0], "description": "the key", "policyTags": {"names": [TAG]}}, *FIELDS[1:]])
     load(client)
     column = client.get_table("p1.ds.t").schema[0]
     assert column.description == "the key"
@@ -488,9 +476,7 @@ def test_ndjson_with_json_columns(client: bigquery.Client, fake: FakeBigQuery) -
         "{": "JSON parsing error in row 1",
     }.items():
         with pytest.raises(exceptions.BadRequest, match=message):
-            client.load_table_from_file(
-                io.BytesIO(bad.encode()), "p1.ds.t", size=len(bad), job_config=config
-            ).result()
+            client.load_table_from_file(io.BytesIO(bad.encode()), "p1.ds.t", size=len(bad), job_config=config).result()
     assert len(fake.rows("ds.t")) == 2
 
 

@@ -90,7 +90,8 @@ values = st.sampled_from(
     ]
 )
 sequences = st.builds(
-    lambda items: StoredElement(0x00081140, "SQ", Items(items=items)), st.lists(st.lists(values, max_size=4), max_size=3)
+    lambda items: StoredElement(0x00081140, "SQ", Items(items=items)),
+    st.lists(st.lists(values, max_size=4), max_size=3),
 )
 
 

@@ -82,9 +82,7 @@ class TestElements:
             assert ("Retired from the standard; keeps its keyword." in line.notes) == entry.retired
 
     def test_person_name_tells_its_sub_fields(self):
-        note = (
-            "Sub-fields: Alphabetic RECORD NULLABLE, Ideographic RECORD NULLABLE, Phonetic RECORD NULLABLE."
-        )
+        note = "Sub-fields: Alphabetic RECORD NULLABLE, Ideographic RECORD NULLABLE, Phonetic RECORD NULLABLE."
         assert note in only("PatientName").notes
 
     @pytest.mark.parametrize("text", ["60020050", "(6000,0050)", "OverlayOrigin"])
@@ -152,9 +150,7 @@ def test_the_mappings_own_columns(name):
 
 class TestUnknown:
     def test_close_keywords_are_suggested(self):
-        with pytest.raises(
-            UsageError, match="no VR, keyword or tag 'patientnme'; did you mean PatientName"
-        ) as caught:
+        with pytest.raises(UsageError, match="no VR, keyword or tag 'patientnme'; did you mean PatientName") as caught:
             explain("patientnme")
         assert caught.value.suggestions[0] == "PatientName"
 
@@ -176,9 +172,7 @@ class TestRendering:
     def test_one_subject_is_a_block(self):
         line = RuleLine("(0010,0010)", "Patient's Name", column="PatientName", notes=("one " * 40, "two"))
         text = render_text([line])
-        assert text.startswith(
-            "subject  (0010,0010)\nname     Patient's Name\ncolumn   PatientName\nnote     one one"
-        )
+        assert text.startswith("subject  (0010,0010)\nname     Patient's Name\ncolumn   PatientName\nnote     one one")
         assert text.endswith("\nnote     two\n")
         assert max(map(len, text.splitlines())) <= 100
         assert text.count("note") == 2

@@ -46,9 +46,7 @@ _PATTERN = re.compile(r"[0-9A-Fx]{8}")
 _SECTION = re.compile(r"PS3\.\d+ [A-Z0-9]+(\.\d+)*")
 
 _VR_KEYS: dict[str, type] = {
-    field.name: {"int": int, "bool": bool}.get(str(field.type), str)
-    for field in fields(VRRule)
-    if field.name != "code"
+    field.name: {"int": int, "bool": bool}.get(str(field.type), str) for field in fields(VRRule) if field.name != "code"
 }
 _VR_REQUIRED = frozenset(field.name for field in fields(VRRule) if field.default is MISSING) - {"code"}
 _NOT_DATA_KEYS: dict[str, type] = {"reason": str, "section": str}
@@ -117,9 +115,7 @@ def _rows(file: str, text: str) -> list[tuple[str, dict[str, Any]]]:
     return list(table.items())
 
 
-def _check_keys(
-    file: str, heading: str, row: dict[str, Any], types: dict[str, type], required: frozenset[str]
-) -> None:
+def _check_keys(file: str, heading: str, row: dict[str, Any], types: dict[str, type], required: frozenset[str]) -> None:
     for key, value in row.items():
         if key not in types:
             raise RuleError(file, heading, key, f"unknown key; known are {', '.join(sorted(types))}")
