@@ -54,6 +54,7 @@ def test_walkers_agree_on_the_fixtures() -> None:
 
 
 @pytest.mark.corpus
+@pytest.mark.skipif("DICOM_BQ_CORPUS" not in os.environ, reason="DICOM_BQ_CORPUS is not set")
 def test_walkers_agree_on_the_corpus() -> None:
     paths = sorted(path for path in Path(os.environ["DICOM_BQ_CORPUS"]).rglob("*") if path.is_file())
     together, alone = both(paths)
