@@ -97,31 +97,24 @@ class Assembly:
         return list_array(records, self.nesting.holders[node], size, kind)
 
     def _leaf(self, column: Column, kind: pa.DataType, node: int, size: int) -> pa.Array:
-        part = self.parts[node]
-        rows = part.leaves.rows[part.begin : part.end]
-        return self._scatter(part, np.arange(len(rows)), self.nesting.ordinal[rows], kind, size)
+        rows, starts, counts, values = self._elements(node)
+        return _scatter(values, starts, counts, self.nesting.ordinal[rows], kind, size)
 
-    def _scatter(self, part: Part, at: Rows, holder: Rows, kind: pa.DataType, size: int) -> pa.Array:
-        """Values of elements ``at`` of a part, each in the row that holds it."""
-        leaves = part.leaves
-        starts, counts = leaves.starts[part.begin : part.end][at], leaves.counts[part.begin : part.end][at]
-        if pa.types.is_list(kind):
-            return list_array(_gather(leaves.values, starts, counts), np.repeat(holder, counts), size, kind)
-        if len(at) == size:
-            return _gather(leaves.values, starts, counts)
-        index, absent = np.zeros(size, np.int64), np.ones(size, np.bool_)
-        index[holder], absent[holder] = starts, False
-        return pc.take(leaves.values, pa.array(index, mask=absent))
+    def _elements(self, node: int) -> tuple[Rows, Rows, Rows, pa.Array]:
+        """Rows of a column's elements; first value and number of values of each; the values they are among."""
+        part = self.parts[node]
+        leaves, chosen = part.leaves, slice(part.begin, part.end)
+        return leaves.rows[chosen], leaves.starts[chosen], leaves.counts[chosen], leaves.values
 
     def _repeating_group(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
         """One record a group present, ascending, with the half of the tag that varies as Id."""
-        part = self.parts[node]
-        rows = part.leaves.rows[part.begin : part.end]
+        rows, starts, counts, values = self._elements(node)
         tags, holder = self.table.tag[rows], self.nesting.ordinal[rows]
         order = np.lexsort((tags, holder))
         entry = dictionary.lookup(column.key)
         codes = [entry.repeater_id(tag) if entry else "" for tag in tags[order].tolist()]
-        value = self._scatter(part, order, np.arange(len(order)), kind.value_type.field(1).type, len(order))
+        inner = kind.value_type.field(1).type
+        value = _scatter(values, starts[order], counts[order], np.arange(len(order)), inner, len(order))
         records = pa.StructArray.from_arrays([pa.array(codes, pa.string()), value], fields=list(kind.value_type))
         return list_array(records, holder[order], size, kind)
 
@@ -139,13 +132,37 @@ class Assembly:
         return list_array(records, instance, self.table.instances, kind)
 
 
+def _scatter(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: pa.DataType, size: int) -> pa.Array:
+    """A column of elements, each in a row of its own.
+
+    Args:
+        values: What the elements' values are among.
+        starts: First value of each element.
+        counts: Values of each element.
+        holder: Row of each element, ascending, none twice.
+        kind: Arrow type of the column.
+        size: Rows.
+    """
+    if pa.types.is_list(kind):
+        offsets = np.zeros(size + 1, np.int32)
+        offsets[holder + 1] = counts
+        np.cumsum(offsets, out=offsets)
+        return pa.ListArray.from_arrays(pa.array(offsets), _gather(values, starts, counts), type=kind)
+    if len(starts) == size:
+        return _gather(values, starts, counts)
+    index, absent = np.zeros(size, np.int64), np.ones(size, np.bool_)
+    index[holder], absent[holder] = starts, False
+    return pc.take(values, pa.array(index, mask=absent))
+
+
 def _gather(values: pa.Array, starts: Rows, counts: Rows) -> pa.Array:
     """The values of some elements: a slice where they follow each other, else copied together."""
-    if not len(starts):
+    total = int(counts.sum())
+    if not total:
         return values.slice(0, 0)
-    ends = starts + counts
-    if np.array_equal(ends[:-1], starts[1:]):
-        return values.slice(int(starts[0]), int(ends[-1] - starts[0]))
+    first = int(starts[0])
+    if int(starts[-1] + counts[-1]) - first == total and np.array_equal(starts[1:], (starts + counts)[:-1]):
+        return values.slice(first, total)
     return pc.take(values, pa.array(ranges(starts, counts)))
 
 
