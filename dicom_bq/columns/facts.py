@@ -56,6 +56,7 @@ class VRFacts:
 def vr_facts() -> VRFacts:
     """The rules of all VRs."""
     rules = [vr_rules.load().vr[code or "UN"] for code in VR_CODES]
+    # a UID is padded with NUL, and a space cannot be part of one: some writers pad with that
     trims = {"both": Trim.BOTH, "trailing": Trim.TRAILING, "nul": Trim.TRAILING, "none": Trim.NONE}
     family = np.array([FAMILY_NUMBER[rule.family] for rule in rules], np.uint8)
     unit = np.array([rule.unit for rule in rules])

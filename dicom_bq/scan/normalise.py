@@ -86,7 +86,8 @@ def _units() -> dict[int, int]:
 
 def _dictionary_unit(tag: int, units: dict[int, int]) -> int:
     """The unit of the dictionary's VR, as which even a value stored as OW is read; 1 if that is no number."""
-    vr = dictionary.vr_table().get(tag, "UN")
+    entry = dictionary.lookup(tag)
+    vr = dictionary.vr_table().get(tag) or (entry.vr if entry else "UN")
     typed = vr_rules.load().vr[vr].family is not vr_rules.Family.OPAQUE
     return units.get(VR_NUMBER.get(vr.partition(" or ")[0], 0), 1) if typed else 1
 
