@@ -217,7 +217,8 @@ def describe(fake: FakeBigQuery, changes: dict[str, dict[str, Any]], **propertie
     fake.catalog.patch_table(("p1", "ds", "t"), {"schema": {"fields": fields}, **properties}, None)
 
 
-def test_truncate_keeps_descriptions_policy_tags_and_clustering(fake: FakeBigQuery) -> None:
+@pytest.mark.parametrize("grown", [False, True])
+def test_truncate_keeps_descriptions_policy_tags_and_clustering(fake: FakeBigQuery, grown: bool) -> None:
     write(fake, EMPTY, [ONE], policy_tags={"FamilyName": TAG})
     describe(
         fake,
@@ -225,8 +226,10 @@ def test_truncate_keeps_descriptions_policy_tags_and_clustering(fake: FakeBigQue
         description="the table",
         labels={"a": "b"},
         clustering={"fields": ["StudyDate"]},
+        tableConstraints={"primaryKey": {"columns": ["SOPInstanceUID"]}},
+        encryptionConfiguration={"kmsKeyName": "k"},
     )
-    write(fake, TRUNCATE, [TWO])
+    write(fake, TRUNCATE, [TWO], SCHEMA.merge(schema_from_keywords(["Modality"])) if grown else SCHEMA)
     resource = fake.table("ds.t").resource
     columns = {field["name"]: field for field in resource["schema"]["fields"]}
     assert columns["StudyDate"]["description"] == "ours"
@@ -234,6 +237,24 @@ def test_truncate_keeps_descriptions_policy_tags_and_clustering(fake: FakeBigQue
     assert columns["PatientName"]["fields"][0]["fields"][0]["policyTags"] == {"names": [TAG]}
     assert (resource["description"], resource["labels"]) == ("the table", {"a": "b"})
     assert resource["clustering"] == {"fields": ["StudyDate"]}
+    assert ("tableConstraints" in resource) is not grown
+    config = fake.load_configs()[-1]
+    assert config["writeDisposition"] == ("WRITE_TRUNCATE" if grown else "WRITE_TRUNCATE_DATA")
+    assert config.get("destinationEncryptionConfiguration") == ({"kmsKeyName": "k"} if grown else None)
+    assert uids(fake) == ["1.2"]
+
+
+def test_truncate_of_the_same_columns_keeps_their_order(fake: FakeBigQuery) -> None:
+    made(fake, [text("PatientID"), text("SOPInstanceUID"), {**DROPPED_TAGS, "description": "theirs"}])
+    schema = schema_from_keywords(["SOPInstanceUID", "PatientID"])
+    write(fake, TRUNCATE, [{"SOPInstanceUID": "1", "PatientID": "x"}], schema)
+    assert fake.load_configs()[-1]["writeDisposition"] == "WRITE_TRUNCATE_DATA"
+    assert [field["name"] for field in fake.table("ds.t").fields] == ["PatientID", "SOPInstanceUID", "DroppedTags"]
+    assert fake.rows("ds.t") == [{"PatientID": "x", "SOPInstanceUID": "1", "DroppedTags": []}]
+    write(fake, TRUNCATE, [{"SOPInstanceUID": "2"}], schema, policy_tags={"PatientID": TAG})
+    assert fake.load_configs()[-1]["writeDisposition"] == "WRITE_TRUNCATE"
+    assert [field["name"] for field in fake.table("ds.t").fields] == ["SOPInstanceUID", "PatientID", "DroppedTags"]
+    assert fake.table("ds.t").fields[1]["policyTags"] == {"names": [TAG]}
 
 
 def test_policy_tags_go_to_every_leaf_of_the_name_at_every_level(fake: FakeBigQuery) -> None:
@@ -335,6 +356,12 @@ def test_required_columns_that_we_lack_are_named(fake: FakeBigQuery) -> None:
         table(fake).check(APPEND, SCHEMA)
 
 
+DROPPED_TAGS = {
+    "name": "DroppedTags",
+    "type": "RECORD",
+    "mode": "REPEATED",
+    "fields": [text("TagName"), text("TagReference")],
+}
 OTHER_ELEMENTS = {
     "name": "OtherElements",
     "type": "RECORD",

@@ -18,18 +18,27 @@ from dicom_bq.destinations.bigquery_tables import (
     needs_json,
     partitioning,
     replaced,
+    same_columns,
     tagged,
 )
 from dicom_bq.errors import DestinationConflictError, UsageError
 from dicom_bq.schema import TableSchema
 from dicom_bq.typemaps.bigquery import table_description
 
+_KEPT = {
+    "timePartitioning": "timePartitioning",
+    "rangePartitioning": "rangePartitioning",
+    "encryptionConfiguration": "destinationEncryptionConfiguration",
+}
+"""What a table that is replaced keeps besides: its property, and the job's."""
 _PARQUET = {
     "sourceFormat": "PARQUET",
     "parquetOptions": {"enableListInference": True},  # without it, every array is loaded empty
     "decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"],
 }
 _JSON = {"sourceFormat": "NEWLINE_DELIMITED_JSON"}
+# The first drops constraints and row access policies, the second leaves all but the rows as it is.
+_REPLACE_TABLE, _REPLACE_ROWS = "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"
 _LABEL = {"dicom-bq": "export"}
 """Of every job, to find them in INFORMATION_SCHEMA.JOBS."""
 
@@ -104,23 +113,19 @@ def make_plan(
     """
     ours = schema.to_bigquery()
     before: list[Field] = resource["schema"]["fields"] if resource and resource.get("schema") else []
-    if resource is None or disposition is WriteDisposition.WRITE_TRUNCATE:
-        fields = replaced(before, ours)
-    else:
-        check_required(name.uri, before, ours)
-        fields = extended(before, ours)
+    mode, fields = _mode(name, options, resource, before, ours, disposition)
     fields = tagged(fields, options.policy_tags)
     added, lost = changes(before, fields)
     files = loaded(fields, ours)
+    shape = _shape(resource, fields, options, disposition)
     load = {
         **(_JSON if needs_json(files) else _PARQUET),
         "schema": {"fields": files},
-        "writeDisposition": disposition.value,
+        "writeDisposition": mode,
         "createDisposition": "CREATE_IF_NEEDED" if resource is None else "CREATE_NEVER",
+        # Only a table's maker says what it is to be: the schema of rows that are added need not have the columns.
+        **(shape if resource is None or mode == _REPLACE_TABLE else {}),
     }
-    shape = _shape(resource, fields, options, disposition)
-    if resource is None or disposition is WriteDisposition.WRITE_TRUNCATE:
-        load |= shape  # an append says nothing of it: its schema need not even have the columns
     if resource is None:
         properties = {"description": table_description(schema.edition), "labels": dict(options.labels)}
         load["destinationTableProperties"] = {key: value for key, value in properties.items() if value}
@@ -137,6 +142,25 @@ def make_plan(
         time_partitioning=shape.get("timePartitioning"),
         configuration={"load": load, "labels": {**_LABEL, **options.labels}},
     )
+
+
+def _mode(
+    name: TableName,
+    options: BigQueryOptions,
+    resource: dict[str, Any] | None,
+    before: Sequence[Field],
+    ours: Sequence[Field],
+    disposition: WriteDisposition,
+) -> tuple[str, list[Field]]:
+    """BigQuery's write disposition, and the table's fields after it, but for policy tags that are asked for."""
+    if resource is None:
+        return disposition.value, list(ours)
+    if disposition is not WriteDisposition.WRITE_TRUNCATE:
+        check_required(name.uri, before, ours)
+        return disposition.value, extended(before, ours)
+    fields = replaced(before, ours)
+    unchanged = same_columns(before, tagged(fields, options.policy_tags)) and options.cluster_by is None
+    return (_REPLACE_ROWS, list(before)) if unchanged else (_REPLACE_TABLE, fields)
 
 
 def check_required(destination: str, before: Sequence[Field], ours: Sequence[Field]) -> None:
@@ -164,7 +188,7 @@ def _shape(
     if resource is None:
         shape = {"clustering": clustering(fields, options.cluster_by), "timePartitioning": partitioning(fields, asked)}
         return {key: value for key, value in shape.items() if value}
-    kept = {key: resource[key] for key in ("timePartitioning", "rangePartitioning") if resource.get(key)}
+    kept = {name: resource[own] for own, name in _KEPT.items() if resource.get(own)}
     if asked and not asked.items() <= kept.get("timePartitioning", {}).items():
         raise UsageError(reason=f"partition by {options.partition_by}: the partitions of a table that exists stay")
     partitioning(fields, kept.get("timePartitioning"))

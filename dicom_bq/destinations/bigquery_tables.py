@@ -65,6 +65,18 @@ def replaced(existing: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
     return result
 
 
+def same_columns(first: Sequence[Field], second: Sequence[Field]) -> bool:
+    """Whether two tables differ in no more than the order and the descriptions of their columns."""
+    return _comparable(first) == _comparable(second)
+
+
+def _comparable(fields: Sequence[Field]) -> dict[str, object]:
+    return {
+        path.lower(): (item["type"], item.get("mode"), item.get("policyTags") or {})
+        for path, item in walk_fields(fields)
+    }
+
+
 def tagged(fields: Sequence[Field], policy_tags: Mapping[str, str]) -> list[Field]:
     """Fields with the policy tags asked for, on every leaf of what is named."""
     return [_tagged(item, item["name"], policy_tags, None) for item in fields] if policy_tags else list(fields)

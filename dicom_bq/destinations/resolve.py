@@ -30,7 +30,7 @@ def resolve(
         command: What makes an export into BigQuery the same as one that was interrupted.
 
     Raises:
-        UsageError: A BigQuery URI that names no table, or BigQuery's options for something else.
+        UsageError: A BigQuery URI that names no table, an empty name, or BigQuery's options for something else.
     """
     text = os.fspath(destination)
     if text.startswith("bq://"):
@@ -44,6 +44,8 @@ def resolve(
     if path.suffix.lower() in {".duckdb", ".db"}:
         from dicom_bq.destinations.duckdb import DuckDBTable
 
+        if not table:
+            raise UsageError(reason="the name of the table is empty")
         return DuckDBTable(path, table)
     from dicom_bq.destinations.parquet import ParquetDirectory, ParquetFile
 

@@ -17,6 +17,8 @@ Resource = dict[str, Any]
 TablePath = tuple[str, str, str]  # project, dataset, table
 SETTABLE = (
     "description",
+    "tableConstraints",
+    "encryptionConfiguration",
     "friendlyName",
     "labels",
     "clustering",

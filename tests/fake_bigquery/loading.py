@@ -165,6 +165,8 @@ def _resource(load: Load, old: Resource | None, fields: list[Field], dataset: Re
         clustering = config.get("clustering", old.get("clustering") if kept else None)
         refuse_unless(not kept or clustering == old.get("clustering"), "Incompatible table clustering specification")
         resource = {**old, **new, "clustering": clustering or {}}
+        if not kept:
+            resource.pop("tableConstraints", None)
     rules.check_table(resource)
     return resource
 
