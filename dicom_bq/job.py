@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class UnreadableWarning(UserWarning):
-    """Some files have no row; those functions warn so that return no report."""
+    """Some files failed; those functions warn so that return no report."""
 
 
 def infer_schema(instances: Instances, **options: Unpack[ReadOptions]) -> TableSchema:
@@ -71,6 +71,7 @@ def to_arrow(instances: Instances, schema: TableSchema | None = None, **options:
 
     Raises:
         UsageError: A path does not exist.
+        SchemaError: The dictionary gives a column of the schema another type or mode.
 
     Warns:
         UnreadableWarning: Files could not be read.
@@ -86,6 +87,7 @@ def to_arrow(instances: Instances, schema: TableSchema | None = None, **options:
     from dicom_bq.conform import conform
 
     started = time.monotonic()
+    schema = _schema(schema, options)
     reading = Reading(schema, options)
     built = list(reading.instances(instances))
     schema = schema or union((one.schema for one in built), options)
@@ -106,8 +108,9 @@ def scan(
 
     Raises:
         UsageError: A source does not exist.
+        SchemaError: The dictionary gives a column of the schema another type or mode.
     """
-    return InstanceStream(sources, schema, options)
+    return InstanceStream(sources, _schema(schema, options), options)
 
 
 def export(
@@ -146,6 +149,7 @@ def export(
 
     Raises:
         UsageError: A source does not exist, or there is no file; or the arguments contradict each other.
+        SchemaError: The dictionary gives a column of the schema another type or mode.
         DestinationError: The destination cannot be written; nothing has changed.
     """
     from dicom_bq.destinations.resolve import resolve
@@ -199,11 +203,11 @@ def plan_export(
 
 
 def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | None:
-    """The columns, if they are known before anything is read."""
+    """The columns, if they are known before anything is read. Raises SchemaError if rows cannot have them."""
     known = known_schema(options)
     if known and asked:
         raise UsageError(reason="the JSON schema variant has its own columns: leave out the schema, or the variant")
-    return known or asked
+    return known or (asked and asked.completed(options.get("numeric_strings", "text")))
 
 
 def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:
@@ -246,4 +250,4 @@ def _directory_of(destination: Source) -> str | None:
 def _warn(report: ReadReport) -> None:
     if report.failures:
         lines = "\n".join(failure_lines(report.failures))
-        warnings.warn(f"{report.failed} of {report.found} have no row\n{lines}", UnreadableWarning, stacklevel=3)
+        warnings.warn(f"{report.failed} of {report.found} failed\n{lines}", UnreadableWarning, stacklevel=3)

@@ -64,6 +64,10 @@ class ReadOptions(TypedDict, total=False):
     schema_type: Literal["flattened", "json"]
 
 
+_CHOICES = {"numeric_strings": ("text", "typed"), "schema_type": ("flattened", "json")}
+"""Options with few values; the first is the default."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What has been met so far. Between two batches, ``found`` is the sum of all the others.
@@ -137,6 +141,9 @@ class Reading:
         if unknown:
             message = f"no option {', '.join(unknown)}; there are {', '.join(ReadOptions.__annotations__)}"
             raise TypeError(message)
+        for name, choices in _CHOICES.items():
+            if self.options.get(name, choices[0]) not in choices:
+                raise UsageError(reason=f"{name} is one of {', '.join(choices)}")
 
     def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Iterator[Built]:
         """Batches of the files that sources stand for, in the order of their URIs.

@@ -22,7 +22,7 @@ from dicom_bq.column import (
     TagPath,
     walk,
 )
-from dicom_bq.errors import SchemaError
+from dicom_bq.errors import SchemaConflictError, SchemaError
 from dicom_bq.keywords import paths_from_keywords
 from dicom_bq.mapping import (
     NAME_COMPONENTS,
@@ -157,6 +157,30 @@ class TableSchema:
         """What the dictionary makes of the names in this schema; columns that it cannot know are left out."""
         return TableSchema(expected_columns(self.columns, numeric_strings), dictionary.edition())
 
+    def completed(self, numeric_strings: NumericStrings = "text") -> TableSchema:
+        """This schema as rows can be made for it: with all sub-fields of those records that always have the same.
+
+        Args:
+            numeric_strings: What DS and IS elements are read as.
+
+        Raises:
+            SchemaConflictError: The dictionary gives a column another type, or another mode than NULLABLE or
+                REQUIRED: its values would not fit. Names the first such column.
+        """
+        expected = self.expected(numeric_strings)
+        for change in self.conflicts(expected):
+            first, second = change.kinds
+            advice = (
+                f"The second is the data dictionary's ({expected.edition}), with numeric strings as "
+                f"{'numbers' if numeric_strings == 'typed' else 'text'}: correct the first, or leave the column out"
+            )
+            raise SchemaConflictError(path=change.path, first=first, second=second, advice=advice)
+        return TableSchema(self.merge(expected).columns, self.edition)
+
+    def unknown(self) -> tuple[str, ...]:
+        """Paths (``A.B``) of the columns that the mapping never makes, so that no instance has a value for them."""
+        return tuple(path for path, _, column in self.walk() if not column.is_ours)
+
     def walk(self) -> Iterator[tuple[str, int, Column]]:
         """Every column and sub-field with its path and RECORD level, parents first."""
         return walk(self.columns)
@@ -207,14 +231,14 @@ def _paths(columns: Iterable[Column], parent: TagPath) -> Iterator[TagPath]:
             yield path
 
 
-def schema_from_keywords(keywords: Iterable[str]) -> TableSchema:
+def schema_from_keywords(keywords: str | Iterable[str]) -> TableSchema:
     """The schema with the columns asked for, without any data.
 
     Args:
         keywords: Such as ``PatientName``, ``ReferencedImageSequence.ReferencedSOPInstanceUID``; tags do as
-            well: ``00081140.00081155``.
+            well: ``00081140.00081155``. One of them needs no list.
 
     Raises:
         UsageError: A keyword is unknown, has no column, or is a sequence without what is in it.
     """
-    return TableSchema.from_paths(paths_from_keywords(keywords))
+    return TableSchema.from_paths(paths_from_keywords([keywords] if isinstance(keywords, str) else keywords))

@@ -133,6 +133,8 @@ def _columns(fields: object, level: Level, parent: str, depth: int) -> tuple[Col
     for item, (key, below) in zip(checked, places, strict=True):
         path = f"{parent}.{item['name']}" if parent else item["name"]
         nested = _columns(item["fields"], below, path, depth + 1)
+        if bool(nested) != (item["type"] == RECORD):
+            raise SchemaError(reason=f"{path}: a RECORD has fields, and nothing else has")
         columns.append(Column(item["name"], item["type"], item["mode"], key, nested, item["description"]))
     return in_order(columns)
 

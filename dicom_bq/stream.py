@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class InstanceStream:
-    """Instances in files, one row each: for ``polars.from_arrow``, ``pandas.DataFrame.from_arrow``, DuckDB.
+    """Instances in files, one row each: for ``polars.DataFrame``, ``pandas.DataFrame.from_arrow``, DuckDB.
 
     Without a schema the files are read once, when the schema or the first row is asked for, and the rows wait
     on disk. With one they are read as rows are asked for, and again for each stream.
@@ -32,7 +32,7 @@ class InstanceStream:
     """
 
     def __init__(self, sources: Source | Sequence[Source], schema: TableSchema | None, options: ReadOptions) -> None:
-        Reading().sources(sources)  # raises now what is wrong with them
+        Reading(options=options).sources(sources)  # raises now what is wrong with them
         self._sources = sources
         self._options = options
         self._schema = schema

@@ -94,7 +94,11 @@ def test_version(run: Run) -> None:
         (["export", "archive", "x.parquet", "--schema", "archive/page.html"], "page.html: the schema is not JSON"),
         (["export", "archive", "x.parquet", "--report", "no/where.json"], "no/where.json: the directory does not"),
         (["export", "archive", "x.parquet", "--max-sequence-bytes", "0"], "0 is not in the range"),
+        (["export", "archive", "x.duckdb", "--table", ""], "the name of the table is empty"),
         (["schema"], "Usage: dicom-bq schema [OPTIONS] SOURCE..."),
+        (["schema", "--no-such-option"], "Usage: dicom-bq schema [OPTIONS] SOURCE..."),
+        (["schema", "--keywords-from", "latin-1.json"], "latin-1.json: is not UTF-8 text"),
+        (["schema", "--keywords-from", "empty.txt"], "empty.txt: there is no keyword in it"),
         (["schema", "-q"], "give files and directories, or keywords"),
         (["schema", "archive", "--keyword", "PatientID"], "one of the two"),
         (["schema", "--keyword", "PatientId"], "PatientID"),
@@ -110,6 +114,7 @@ def test_version(run: Run) -> None:
 @pytest.mark.usefixtures("archive")
 def test_usage_errors(run: Run, arguments: list[str], message: str) -> None:
     Path("latin-1.json").write_bytes(b"\xe9")
+    Path("empty.txt").write_text("# nothing\n")
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
     assert message in done.err
@@ -207,6 +212,30 @@ def test_schema_file(run: Run, archive: Path) -> None:
     assert done.code == 0
     assert pq.read_table("x.parquet").column_names == ["StudyDate", "PatientID", "DroppedTags"]
     assert "Elements that the schema given has no column for:" in done.err
+
+
+def test_schema_file_that_contradicts_the_dictionary(run: Run, archive: Path) -> None:
+    Path("s.json").write_text('[{"name": "ImageType", "type": "STRING"}]')
+    done = run("export", archive, "x.parquet", "--schema", "s.json")
+    assert (done.code, done.out) == (2, "")
+    assert "column ImageType is STRING NULLABLE in one schema and STRING REPEATED in the other" in done.err
+    assert "correct the first" in done.err
+    assert not Path("x.parquet").exists()
+
+
+def test_schema_file_with_a_misspelt_column(run: Run, archive: Path) -> None:
+    Path("s.json").write_text('[{"name": "PatientIDD", "type": "STRING"}, {"name": "StudyDate", "type": "DATE"}]')
+    done = run("export", archive, "x.parquet", "--schema", "s.json")
+    assert done.code == 0
+    assert done.err.splitlines()[0] == "s.json: no data element is called PatientIDD; always empty here"
+    assert run("export", archive, "x.parquet", "--schema", "s.json", "--overwrite-table", "-q").err == ""
+
+
+def test_report_that_cannot_be_written(run: Run, archive: Path) -> None:
+    done = run("export", archive, "x.parquet", "--report", "/dev/full", "-q")
+    assert done.code == 1
+    assert "/dev/full: No space left on device. Everything else is done" in done.err
+    assert pq.read_table("x.parquet").num_rows == 2
 
 
 def test_report_file(run: Run, archive: Path) -> None:

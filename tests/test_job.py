@@ -21,7 +21,7 @@ import pytest
 
 import dicom_bq
 from dicom_bq import reading
-from dicom_bq.errors import DestinationError, DestinationExistsError, UsageError
+from dicom_bq.errors import DestinationError, DestinationExistsError, SchemaConflictError, UsageError
 from dicom_bq.problems import Reason
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.handmade import UID_ELEMENT, explicit, explicit_file, item, sequence, text
@@ -120,6 +120,17 @@ def test_unknown_option_is_refused() -> None:
         dicom_bq.infer_schema([dataset(PatientID="1")], numeric_string="typed")
 
 
+@pytest.mark.parametrize("options", [{"numeric_strings": "float"}, {"schema_type": "JSON"}])
+def test_unknown_choice_of_an_option_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    message = f"{next(iter(options))} is one of "
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.infer_schema([dataset(PatientID="1")], **options)
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.scan(TREE, **options)
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.export(TREE, tmp_path / "x.parquet", **options)
+
+
 def test_missing_path() -> None:
     with pytest.raises(UsageError, match="nowhere does not exist"):
         dicom_bq.infer_schema(["nowhere"])
@@ -179,7 +190,7 @@ def test_a_bug_costs_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return real(self, scanned)
 
     monkeypatch.setattr(reading.Reading, "_build", build)
-    with pytest.warns(dicom_bq.UnreadableWarning, match="1 of 12 have no row") as caught:
+    with pytest.warns(dicom_bq.UnreadableWarning, match="1 of 12 failed") as caught:
         table = dicom_bq.to_arrow(tmp_path)
     assert "7.dcm: a bug in dicom-bq: ZeroDivisionError at test_job.py:" in str(caught[0].message)
     assert "secret" not in str(caught[0].message)
@@ -305,6 +316,73 @@ def test_schema_given_makes_the_columns(tmp_path: Path) -> None:
     missing = {problem.path for problem in report.problems.counts if problem.reason is Reason.NOT_IN_SCHEMA}
     assert {"StudyDate", "PatientName"} <= missing
     assert "PatientID" not in missing
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"name": "PatientID", "type": "INTEGER"}, "PatientID is INTEGER NULLABLE .* STRING NULLABLE"),
+        ({"name": "ImageType", "type": "STRING"}, "ImageType is STRING NULLABLE .* STRING REPEATED"),
+        ({"name": "EchoTime", "type": "FLOAT"}, "EchoTime is FLOAT NULLABLE .* numeric strings as text"),
+        ({"name": "OtherElements", "type": "STRING"}, "OtherElements is STRING NULLABLE .* RECORD REPEATED"),
+    ],
+)
+def test_schema_given_must_agree_with_the_dictionary(tmp_path: Path, column: dict[str, str], message: str) -> None:
+    schema = TableSchema.from_bigquery([column])
+    with pytest.raises(SchemaConflictError, match=message):
+        dicom_bq.export(TREE, tmp_path / "out.parquet", schema=schema)
+    with pytest.raises(SchemaConflictError, match=message):
+        dicom_bq.to_arrow([dataset()], schema)
+    with pytest.raises(SchemaConflictError, match=message):
+        dicom_bq.scan(TREE, schema)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_schema_given_with_numbers_for_numeric_strings() -> None:
+    schema = TableSchema.from_bigquery([{"name": "EchoTime", "type": "FLOAT"}])
+    assert dicom_bq.to_arrow([dataset(EchoTime="2.5")], schema, numeric_strings="typed")["EchoTime"].to_pylist() == [
+        2.5
+    ]
+
+
+def test_records_of_a_schema_given_are_completed() -> None:
+    family = {"name": "FamilyName", "type": "STRING"}
+    schema = TableSchema.from_bigquery(
+        [
+            {
+                "name": "patientname",
+                "type": "RECORD",
+                "fields": [{"name": "Alphabetic", "type": "RECORD", "fields": [family]}],
+            },
+            {
+                "name": "OverlayRows",
+                "type": "RECORD",
+                "mode": "REPEATED",
+                "fields": [{"name": "Value", "type": "INT64"}],
+            },
+            {
+                "name": "OtherElements",
+                "type": "RECORD",
+                "mode": "REPEATED",
+                "fields": [{"name": "Tag", "type": "STRING"}],
+            },
+            {
+                "name": "DroppedTags",
+                "type": "RECORD",
+                "mode": "REPEATED",
+                "fields": [{"name": "TagName", "type": "STRING"}],
+            },
+        ]
+    )
+    built = dataset(PatientName="Doe^Jane", PixelData=b"\0\0")
+    built.add_new(0x60020010, "US", 7)
+    built.add_new(0x00090010, "LO", "MAKER")
+    built["PixelData"].VR = "OW"
+    row = dicom_bq.to_arrow([built], schema).to_pylist()[0]
+    assert row["patientname"]["Alphabetic"]["GivenName"] == "Jane"
+    assert row["OverlayRows"] == [{"Id": "6002", "Value": 7}]
+    assert row["OtherElements"] == [{"Tag": "Tag_00090010", "Data": ["MAKER"]}]
+    assert row["DroppedTags"] == [{"TagName": "PixelData", "TagReference": "PixelData"}]
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.duckdb", "parts"])

@@ -561,6 +561,8 @@ def test_dicom_names_inside_a_foreign_record_are_foreign() -> None:
             r"A\[0\]: name must be text",
         ),
         ('[{"name": "A", "type": "RECORD", "fields": {}}, {"name": "B"}]', "type must be text"),
+        ('[{"name": "A", "type": "RECORD"}]', "A: a RECORD has fields"),
+        ('[{"name": "A", "type": "STRING", "fields": [{"name": "B", "type": "STRING"}]}]', "A: a RECORD has fields"),
     ],
 )
 def test_what_is_no_schema_is_an_error_that_says_where(text: str, message: str) -> None:

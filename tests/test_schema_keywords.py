@@ -59,6 +59,10 @@ def test_what_has_no_column_is_an_error_that_says_why(text: str, message: str) -
         schema_from_keywords(["PatientID", text])
 
 
+def test_one_keyword_needs_no_list() -> None:
+    assert schema_from_keywords("PatientID") == schema_from_keywords(["PatientID"])
+
+
 def test_every_keyword_of_the_dictionary_is_a_column_or_an_error() -> None:
     for keyword in dictionary.keywords():
         entry = dictionary.by_keyword(keyword)

@@ -90,6 +90,9 @@ def export(
 
     progress = progress_line(quiet=quiet)
     schema = read_schema(schema_file) if schema_file else None
+    if schema and schema.unknown() and not quiet:
+        names = ", ".join(schema.unknown())
+        click.echo(f"{schema_file}: no data element is called {names}; always empty here", err=True)
     bigquery = take_bigquery_options(options)
     run = job.plan_export if dry_run else job.export
     try:
@@ -97,8 +100,16 @@ def export(
     finally:
         progress.clear()
     if report_file:
-        Path(report_file).write_text(done.to_json() + "\n", encoding="utf-8")
+        _write(report_file, done.to_json())
     if isinstance(done, ExportPlan):
         click.echo(done.to_text())
         return report_to(done.read, quiet=quiet)
     return report_to(done, quiet=quiet)
+
+
+def _write(report_file: str, text: str) -> None:
+    try:
+        Path(report_file).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        message = f"{report_file}: {error.strerror}. Everything else is done; write the report somewhere else"
+        raise click.ClickException(message) from error

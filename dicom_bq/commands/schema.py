@@ -61,6 +61,19 @@ class SchemaGroup(click.Group):
         self.format_commands(ctx, formatter)
 
 
+class _GroupsContext(click.Context):
+    """Of the default command, whose name nobody typed."""
+
+    @property
+    def command_path(self) -> str:
+        """The group's."""
+        return self.parent.command_path if self.parent else super().command_path
+
+
+class _DefaultCommand(click.Command):
+    context_class = _GroupsContext
+
+
 @click.group(cls=SchemaGroup, short_help="Print the schema that DICOM files or keywords have.")
 def schema() -> None:
     """Print the BigQuery schema of the table that an export of SOURCE... would make.
@@ -79,7 +92,7 @@ def schema() -> None:
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
 
 
-@schema.command("of", hidden=True)
+@schema.command("of", cls=_DefaultCommand, hidden=True)
 @sources_argument(required=False)
 @click.option(
     "--keyword", "keywords", multiple=True, metavar="KEYWORD", help="A column, as A.B.C or 00081140.00081155."
@@ -106,6 +119,9 @@ def schema_of(
 ) -> int:
     """The schema of files or keywords."""
     asked = [*keywords, *_lines(keywords_from)]
+    if keywords_from and not asked:
+        message = f"{keywords_from.name}: there is no keyword in it"
+        raise click.UsageError(message)
     if bool(sources) == bool(asked):
         message = "give files and directories, or keywords, one of the two"
         raise click.UsageError(message)
@@ -194,5 +210,9 @@ def _of_keywords(keywords: list[str], options: Mapping[str, Any]) -> TableSchema
 
 
 def _lines(file: TextIO | None) -> list[str]:
-    stripped = (line.strip() for line in file or ())
+    try:
+        stripped = [line.strip() for line in file or ()]
+    except UnicodeDecodeError as error:
+        message = f"{file.name if file else ''}: is not UTF-8 text"
+        raise click.UsageError(message) from error
     return [line for line in stripped if line and not line.startswith("#")]
