@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agreement import compare
+from dicom_bq.columns.build import build
+from dicom_bq.scan.files import scan_files
+from tests.agreement import batch_differences, compare
+from tests.oracle import convert
 
 CORPUS = os.environ.get("DICOM_BQ_CORPUS", "")
 FILES = sorted(path for path in Path(CORPUS).glob("*/*") if path.is_file()) if CORPUS else []
@@ -22,3 +25,10 @@ def test_product_and_oracle_agree():
     assert {name: found.differences for name, found in compared.items() if found.differences} == {}
     assert [name for name, reason in skipped.items() if reason.startswith("oracle")] == []
     assert len(skipped) < len(FILES) // 20, skipped
+
+
+@pytest.mark.skipif(not FILES, reason="DICOM_BQ_CORPUS is not set")
+def test_all_files_in_one_batch():
+    scanned = scan_files([str(path) for path in FILES])
+    expected = [convert(uri) for uri in scanned.uris]
+    assert batch_differences(build(scanned.table), scanned.table, expected) == []
