@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
@@ -25,6 +26,7 @@ SQ = VR_NUMBER["SQ"]
 NUMBER_FORMATS: Mapping[str, str] = {
     "FD": "<d", "FL": "<f", "SL": "<i", "SS": "<h", "SV": "<q", "UL": "<I", "US": "<H", "UV": "<Q",
 }  # fmt: skip
+ITEM_HEADER_BYTES = 8
 AMBIGUOUS_FIRST = {"US or SS": "", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
 """A stored VR for what pydicom leaves undecided; "" asks for Pixel Representation later."""
 
@@ -54,32 +56,60 @@ def append_dataset(dataset: Dataset, batch: Batch) -> None:
             return
 
 
+@dataclass(slots=True)
+class _Open:
+    """A sequence whose items are being appended.
+
+    Attributes:
+        tags: What is still to come where the sequence stands.
+        dataset: Where that is.
+        item: Item that it is in.
+        items: Items still to come.
+        row: The sequence's element row.
+        before: Bytes encoded before its first item.
+    """
+
+    tags: Iterator[BaseTag]
+    dataset: Dataset
+    item: int
+    items: Iterator[Dataset]
+    row: int
+    before: int
+
+
 def _append(dataset: Dataset, batch: Batch) -> bool:
     """Append a Dataset and everything in it; False after an encapsulated Pixel Data, where reading a file stops."""
-    rows = batch.rows
-    stack: list[tuple[Iterator[BaseTag], Dataset, int, Iterator[Dataset], int]] = []
+    rows, stack, encoded = batch.rows, list[_Open](), 0
     tags, current, item = iter(sorted(dataset.keys())), dataset, ROOT
     while True:
         tag = next(tags, None)
         if tag is not None:
             element = _element(current, tag)
             items = _append_element(element, int(tag), item, batch)
+            encoded += _header_bytes(rows.stored_vr[-1]) + (rows.length[-1] + 1 & ~1)  # lengths are even (PS3.5 7.1)
             if items is not None:
-                stack.append((tags, current, item, items, len(rows) - 1))
+                stack.append(_Open(tags, current, item, items, len(rows) - 1, encoded))
                 tags = iter(())
             elif item == ROOT and tag in PIXEL_DATA_TAGS and getattr(element, "is_undefined_length", False):
                 return False
             continue
         if not stack:
             return True
-        outer_tags, outer, outer_item, items, row = stack[-1]
-        following = next(items, None)
+        sequence = stack[-1]
+        following = next(sequence.items, None)
         if following is None:
+            rows.length[sequence.row] = encoded - sequence.before
+            tags, current, item = sequence.tags, sequence.dataset, sequence.item
             stack.pop()
-            tags, current, item = outer_tags, outer, outer_item
         else:
-            rows.item_sequence.append(row)
+            encoded += ITEM_HEADER_BYTES
+            rows.item_sequence.append(sequence.row)
             tags, current, item = iter(sorted(following.keys())), following, len(rows.item_sequence) - 1
+
+
+def _header_bytes(vr: int) -> int:
+    """Bytes of an element's header in explicit VR (PS3.5 7.1.2)."""
+    return 12 if vr in tables().long else 8
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> Any:  # noqa: ANN401 (DataElement or RawDataElement)

@@ -21,12 +21,14 @@ class Tables:
 
     Attributes:
         codes: Two bytes of an explicit VR to its number, plus ``LONG``.
+        long: VR numbers with a 32-bit length.
         sequences: Standard tags of VR SQ, for implicit VR.
         opaque_tags: Standard tags of an excluded VR, for implicit VR.
         opaque: VR numbers whose values are never needed: excluded ones except UN, which may hold a sequence.
     """
 
     codes: dict[bytes, int]
+    long: frozenset[int]
     sequences: frozenset[int]
     opaque_tags: frozenset[int]
     opaque: frozenset[int]
@@ -44,6 +46,7 @@ def tables() -> Tables:
             for number, code in enumerate(VR_CODES)
             if code
         },
+        long=frozenset(number for number, code in enumerate(VR_CODES) if code and rules[code].long_length),
         sequences=frozenset(tag for tag, vr in by_tag.items() if vr == "SQ"),
         opaque_tags=frozenset(tag for tag, vr in by_tag.items() if vr in excluded and vr != "UN"),
         opaque=frozenset(VR_NUMBER[code] for code in excluded & VR_NUMBER.keys() if code != "UN"),
