@@ -420,3 +420,10 @@ def test_an_unknown_disposition_lists_the_known_ones() -> None:
         UsageError, match="no write disposition 'upsert'; there are write-empty, write-append, write-truncate"
     ):
         WriteDisposition.parse("upsert")
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.duckdb", "parts"])
+def test_a_place_where_the_operating_system_refuses_to_look(tmp_path: Path, name: str) -> None:
+    place = tmp_path / ("n" * 300) / name
+    with pytest.raises(DestinationError, match=r"File name too long\. Check the path"):
+        resolve(place).check(EMPTY, None)

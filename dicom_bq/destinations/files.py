@@ -40,7 +40,9 @@ def check_parent(path: Path) -> None:
         DestinationError: Its directory is not there, or may not be written.
     """
     parent = path.absolute().parent
-    if not parent.is_dir():
+    with refusals(str(path)):
+        is_directory = parent.is_dir()
+    if not is_directory:
         advice = "Create it, or choose another path"
         raise DestinationError(destination=str(path), reason=f"no directory {parent}", advice=advice)
     if not os.access(parent, os.W_OK | os.X_OK):

@@ -49,5 +49,6 @@ def resolve(
         return DuckDBTable(path, table)
     from dicom_bq.destinations.parquet import ParquetDirectory, ParquetFile
 
-    is_file = path.suffix.lower() == ".parquet" and not path.is_dir()
+    is_directory = os.path.isdir(path)  # noqa: PTH112 (a Path raises where the operating system refuses to look)
+    is_file = path.suffix.lower() == ".parquet" and not is_directory
     return ParquetFile(path) if is_file else ParquetDirectory(path)
