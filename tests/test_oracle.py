@@ -129,6 +129,8 @@ CASES = [
     (0x00280010, "IS", "12\\13", other("00280010", "12", "13")),
     (0x00280010, "LO", "twelve", other("00280010", "twelve")),
     (0x00189073, "DS", "1e3", {"AcquisitionDuration": 1000.0}),
+    (0x00189073, "DS", "1e400", other("00189073", "1e400")),
+    (0x00720083, "SS", (-1,), other("00720083", "-1")),
     (0x00189073, "SL", (-5,), {"AcquisitionDuration": -5.0}),
     (DATE, "LO", "20000101", {"StudyDate": datetime.date(2000, 1, 1)}),
     (MODALITY, "US", (5,), other("00080060", "5")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -138,6 +139,8 @@ def parse_float(text: str) -> float:
     """A number written as DS is."""
     if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([Ee][+-]?[0-9]+)?", text):
         raise DoesNotFit(Reason.NOT_PARSEABLE)
+    if math.isinf(float(text)):
+        raise DoesNotFit(Reason.OUT_OF_RANGE)
     return float(text)
 
 
@@ -149,8 +152,8 @@ def fit_integer(number: int) -> int:
 
 
 def fit_numeric(number: int) -> Decimal:
-    """A number for the NUMERIC column of UV, decimal128(20, 0)."""
-    if abs(number) >= 10**20:
+    """A number for the NUMERIC column of UV, which has 64 bits and no sign."""
+    if not 0 <= number < 2**64:
         raise DoesNotFit(Reason.OUT_OF_RANGE)
     return Decimal(number)
 
