@@ -25,9 +25,10 @@ A worked example: one file, a sequence of undefined length with one item, then P
     72        (FFFE,E0DD) sequence delimitation  B      closes the sequence; the item closed at 46 + 8 + 18
     80        (7FE0,0010) OW, 32768 bytes        B      element, level 0     its end is past the bytes read
 
-**Fallbacks.** The walker is as strict as the scalar one and far less able: big endian, deflated, no prefix, UN of
-undefined length, encapsulated icons, elements after Pixel Data, anything malformed - such files are named and left
-to the scalar walker, whole. A file that is sound but longer than what was read is named as unfinished.
+**Fallbacks.** The walker is as strict as the scalar one and less able: deflated data sets, a missing transfer
+syntax, UN of undefined length, encapsulated icons, zeros after the last element, anything malformed - such files are
+ODD and left to the scalar walker, whole. A file that is sound but longer than what was read is UNFINISHED, and tried
+again with more bytes; where a long value is not needed, Pixel Data above all, the walk goes on behind it (JUMPED).
 """
 
 from __future__ import annotations
