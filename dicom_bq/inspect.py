@@ -111,7 +111,8 @@ class Inspection:
         rows = list(_text_rows(self.elements))
         widths = [max((len(row[place]) for row in rows), default=0) for place in range(4)]
         lines = ["  ".join(map(str.ljust, row, (*widths, 0))).rstrip() for row in rows]
-        return "\n".join((*lines, "", f"{printable(self.uri)}: {self.outcome}", *problem_lines(self.problems)))
+        blank = [""] if lines else []
+        return "\n".join((*lines, *blank, f"{printable(self.uri)}: {self.outcome}", *problem_lines(self.problems)))
 
 
 def inspect_file(uri: str | os.PathLike[str], *, show_values: bool = False) -> Inspection:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LONGEST_LIST = 10
 """Lines of each kind in a summary; how many more there are is said."""
 
+_MORE = "  and "
 _DROPPED = frozenset((Reason.EXCLUDED_VR, Reason.TOO_DEEP, Reason.TOO_DEEP_FOR_JSON, Reason.SEQUENCE_TOO_LARGE))
 _NOT_IN_SCHEMA = frozenset((Reason.NOT_IN_SCHEMA,))
 _MISFITS = frozenset(
@@ -159,7 +160,10 @@ class ExportReport(ReadReport):
         """The lines of ``summary``."""
         columns = _number(self.columns, "column")
         yield f"{self.destination}: {_number(self.rows, 'row')} written, {columns} ({self.disposition})"
-        yield from ReadReport.lines(self)
+        lines = list(ReadReport.lines(self))
+        yield from lines
+        if any(line.startswith(_MORE) for line in lines):
+            yield "All of it is in the report (--report FILE.json)"
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``to_json`` writes."""
@@ -206,7 +210,7 @@ def _section(title: str, lines: list[str], longest: int) -> Iterator[str]:
     yield f"{title}:"
     yield from (f"  {line}" for line in lines[:longest])
     if len(lines) > longest:
-        yield f"  and {len(lines) - longest:,} more, in the report (--report FILE.json)"
+        yield f"{_MORE}{len(lines) - longest:,} more"
 
 
 def _number(count: int, noun: str) -> str:

@@ -141,6 +141,7 @@ def test_a_file_that_fails_shows_what_could_be_read(inspect, end: int) -> None:
     assert len(inspection.elements) < len(whole)
     assert inspection.outcome in inspection.to_text()
     assert inspection.outcome.endswith(("(not_dicom)", "(malformed)"))
+    assert inspection.to_text().splitlines()[0].strip()
 
 
 def test_dicomdir(inspect) -> None:

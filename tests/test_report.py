@@ -56,6 +56,15 @@ def test_summary_of_an_export() -> None:
     ]
 
 
+def test_what_a_summary_leaves_out_is_in_the_file_that_only_an_export_writes() -> None:
+    many = tuple(Failure(f"{number}.dcm", "malformed", "broken") for number in range(LONGEST_LIST + 1))
+    last = "All of it is in the report (--report FILE.json)"
+    assert read_report(failures=many).summary().splitlines()[-1] == "  and 1 more"
+    export = ExportReport.of(read_report(failures=many), "out.duckdb", "WRITE_APPEND", 1)
+    assert export.summary().splitlines()[-2:] == ["  and 1 more", last]
+    assert last not in ExportReport.of(read_report(), "out.duckdb", "WRITE_APPEND", 1).summary()
+
+
 def test_every_reason_is_under_one_title() -> None:
     titled = [reason for _, reasons in SECTIONS for reason in reasons]
     assert sorted(titled) == sorted(Reason)
@@ -86,7 +95,7 @@ def test_long_lists_say_how_much_is_left_out() -> None:
     failures = [Failure(f"{number}.dcm", "malformed", "broken") for number in range(LONGEST_LIST + 1_234)]
     lines = list(failure_lines(failures))
     assert len(lines) == LONGEST_LIST + 2
-    assert lines[-1] == "  and 1,234 more, in the report (--report FILE.json)"
+    assert lines[-1] == "  and 1,234 more"
     assert "more" not in "".join(failure_lines(failures[:LONGEST_LIST]))
 
 
