@@ -13,6 +13,7 @@ patients'.
     ├── DestinationError     the destination refuses, or cannot be reached
     │   ├── DestinationExistsError   there is already a table with rows
     │   └── DestinationConflictError   its table has a column of another type; a SchemaConflictError too
+    ├── WorkerError          processes that read files end
     └── MissingDependencyError   an extra is not installed
 """
 
@@ -155,6 +156,21 @@ class DestinationConflictError(DestinationError, SchemaConflictError):
     ) -> None:
         facts = {"destination": destination, "path": path, "first": first, "second": second, "advice": advice}
         DicomBqError.__init__(self, **facts, others=others)
+
+
+class WorkerError(DicomBqError):
+    """Processes that read files end before their time. Facts: ``how`` (a signal), ``ended`` (how many)."""
+
+    template = (
+        "{ended} worker processes ended one after the other, the last by {how}, and nothing was read in between. "
+        "Is there memory enough? Use fewer, or one (--workers 1)"
+    )
+
+
+class FatalFileError(WorkerError):
+    """Reading one file ends the process that does. Facts: ``how``, ``ended``."""
+
+    template = "reading it ends the process, by {how}"
 
 
 class MissingDependencyError(DicomBqError):

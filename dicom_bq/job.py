@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
@@ -57,7 +58,8 @@ def survey(instances: Instances, *, progress: Progress = silent, **options: Unpa
     """Do as ``infer_schema``, and return what was met besides the schema."""
     started = time.monotonic()
     reading = Reading(options=options, progress=progress)
-    schema = union((built.schema for built in reading.instances(instances)), options)
+    with contextlib.closing(reading.instances(instances)) as batches:
+        schema = union((built.schema for built in batches), options)
     return reading.report(schema, started)
 
 
@@ -88,12 +90,13 @@ def to_arrow(instances: Instances, schema: TableSchema | None = None, **options:
 
     started = time.monotonic()
     schema = _schema(schema, options)
-    reading = Reading(schema, options)
-    built = list(reading.instances(instances))
-    schema = schema or union((one.schema for one in built), options)
-    _warn(reading.report(schema, started))
-    arrow = schema.to_arrow()
-    return pa.Table.from_batches([conform(one.batch, arrow) for one in built], arrow)
+    with Spill() as spill:
+        reading = Reading(schema, options, spill=spill)
+        built = list(reading.instances(instances))
+        schema = schema or union((one.schema for one in built), options)
+        _warn(reading.report(schema, started))
+        arrow = schema.to_arrow()
+        return pa.Table.from_batches([conform(one.batch, arrow) for one in built], arrow)
 
 
 def scan(
@@ -157,14 +160,15 @@ def export(
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     schema = _schema(schema, options)
-    command = _command(sources, filter_file, deduplicate, options, schema)
+    command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
     target = resolve(destination, table=table, bigquery=bigquery, command=command)
-    reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
-    batches = reading.sources(sources, exclude=_outputs(destination))
-    target.check(disposition, schema)
-    with Spill(_directory_of(destination)) as spill:
-        written, rows = assemble(batches, schema, spill, options)
-        count = target.write(written, rows, disposition)
+    selection = _selection(filter_file, deduplicate=deduplicate)
+    with Spill(_directory_of(destination), reuse=schema is not None) as spill:
+        reading = Reading(schema, options, progress=progress, selection=selection, spill=spill)
+        with contextlib.closing(reading.sources(sources, exclude=_outputs(destination))) as batches:
+            target.check(disposition, schema)
+            written, rows = assemble(batches, schema, spill, options)
+            count = target.write(written, rows, disposition)
     report = reading.report(written, started)
     return ExportReport.of(report, target.uri, disposition.value, count)
 
@@ -196,9 +200,9 @@ def plan_export(
     schema = _schema(schema, options)
     target = resolve(destination, table=table, bigquery=bigquery)
     reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
-    batches = reading.sources(sources, exclude=_outputs(destination))
-    target.check(disposition, schema)
-    found = union((built.schema for built in batches), options)
+    with contextlib.closing(reading.sources(sources, exclude=_outputs(destination))) as batches:
+        target.check(disposition, schema)
+        found = union((built.schema for built in batches), options)
     return ExportPlan.of(reading.report(schema or found, started), target, disposition)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
-from dicom_bq.problems import Problems
+from dicom_bq.parts import Part, Summary, Task
 from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import expand, printable
+from dicom_bq.spill import NO_FILE, Spill, SpilledBatch
+from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
 
     from dicom_bq.columns.build import BuiltBatch
     from dicom_bq.columns.jsonmodel import JsonRows
-    from dicom_bq.scan.outcome import Failure, Scanned, Skipped
+    from dicom_bq.scan.outcome import Scanned
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
 BATCH_SIZE = 1000
 """Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
 
+MOST_WORKERS = 64
+"""Processes; each needs a few file descriptors here."""
+
 T = TypeVar("T")
-Built: TypeAlias = "BuiltBatch | JsonRows"
+Fresh: TypeAlias = "BuiltBatch | JsonRows"
+Built: TypeAlias = "Fresh | SpilledBatch"
 Source: TypeAlias = "str | os.PathLike[str]"
 Instance: TypeAlias = "pydicom.Dataset | Source"
 Instances: TypeAlias = "Instance | Iterable[Instance]"
@@ -55,6 +60,7 @@ class ReadOptions(TypedDict, total=False):
         max_header_bytes: A file whose header, or inflated data set, is larger fails. Default: 256 MiB.
         schema_type: "flattened" (default) makes a column of each element; "json" one of all, as the DICOM JSON
             Model of PS3.18 Annex F, with the other columns of the Healthcare API's SchemaJSON.
+        workers: Processes that read files; 1 (default) is this one. Rows and their order do not depend on it.
     """
 
     numeric_strings: Literal["text", "typed"]
@@ -62,60 +68,11 @@ class ReadOptions(TypedDict, total=False):
     max_sequence_bytes: int | None
     max_header_bytes: int
     schema_type: Literal["flattened", "json"]
+    workers: int
 
 
 _CHOICES = {"numeric_strings": ("text", "typed"), "schema_type": ("flattened", "json")}
 """Options with few values; the first is the default."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has been met so far. Between two batches, ``found`` is the sum of all the others.
-
-    Attributes:
-        found: Files, datasets, and what cannot be read as either.
-        exported: Those that are a row.
-        failures: Those that should be and are not.
-        skipped: Those that are no SOP instance, or one more of an instance.
-        filtered: Those that the filter leaves out.
-        problems: What was dropped, repaired or did not fit.
-        bug: The first exception that is no file's fault.
-    """
-
-    found: int = 0
-    exported: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    filtered: int = 0
-    problems: Problems = field(default_factory=Problems)
-    bug: Exception | None = None
-
-    def add(self, found: int, scanned: Scanned, built: Built | None) -> None:
-        """Count a batch."""
-        self.found += found
-        self.failures += scanned.failures
-        self.skipped += scanned.skipped
-        self.filtered += found - len(scanned.uris) - len(scanned.failures) - len(scanned.skipped)
-        if built is not None:
-            self.exported += built.batch.num_rows
-            self.problems.merge(built.problems)
-
-    def unreadable(self, uri: str, reason: str) -> None:
-        """Count something that a source holds and that is no readable file."""
-        self._fail(uri, "unreadable", reason)
-
-    def broken(self, uri: str, error: Exception) -> None:
-        """Count a file that meets a bug. The exception's own text may quote the file, so it is not told."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}:{frame.lineno}"
-        self.bug = self.bug or error
-        self._fail(uri, "internal", f"a bug in dicom-bq: {type(error).__name__} at {where}")
-
-    def _fail(self, uri: str, code: str, reason: str) -> None:
-        from dicom_bq.scan.outcome import Failure
-
-        self.found += 1
-        self.failures.append(Failure(uri, code, reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +85,7 @@ class Reading:
         tally: Is kept while reading.
         progress: Is told about every batch.
         selection: Which of the files become rows; None for all that can.
+        spill: Where worker processes leave rows; without one they leave none, and batches have a schema alone.
     """
 
     schema: TableSchema | None = None
@@ -135,6 +93,7 @@ class Reading:
     tally: Tally = field(default_factory=Tally)
     progress: Progress = silent
     selection: Selection | None = None
+    spill: Spill | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(self.options.keys() - ReadOptions.__annotations__.keys())
@@ -144,21 +103,27 @@ class Reading:
         for name, choices in _CHOICES.items():
             if self.options.get(name, choices[0]) not in choices:
                 raise UsageError(reason=f"{name} is one of {', '.join(choices)}")
+        if not 1 <= self._workers <= MOST_WORKERS:
+            raise UsageError(reason=f"the number of workers is 1 to {MOST_WORKERS}")
 
-    def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Iterator[Built]:
+    def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Generator[Built]:
         """Batches of the files that sources stand for, in the order of their URIs.
+
+        Close it unless all batches are taken: it may have processes.
 
         Raises:
             UsageError: A source does not exist, or there is no file in any.
         """
-        listed = expand(
-            [sources] if isinstance(sources, str | os.PathLike) else sources,
-            exclude=exclude,
-            unreadable=self.tally.unreadable,
-        )
-        return self._files(listed)
+        several = [sources] if isinstance(sources, str | os.PathLike) else sources
+        met: list[tuple[str, str]] = []
+        uris = expand(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)))
+        return self._files(_parts(uris, met))
 
-    def instances(self, instances: Instances) -> Iterator[Built]:
+    def batch(self, uris: list[str]) -> Iterator[Built]:
+        """Batches of some files, in this process; mostly one."""
+        return self._some(uris, self._scan, str)
+
+    def instances(self, instances: Instances) -> Generator[Built]:
         """Batches of datasets and of the files that paths among them stand for, in the order given."""
         for is_path, group in itertools.groupby(_many(instances), _is_path):
             yield from (self._paths if is_path else self._datasets)(group)
@@ -183,27 +148,59 @@ class Reading:
             seconds=time.monotonic() - started,
         )
 
+    @property
+    def _workers(self) -> int:
+        return self.options.get("workers", 1)
+
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
 
-    def _files(self, uris: Iterator[str]) -> Iterator[Built]:
+    def _files(self, listed: Generator[Part]) -> Generator[Built]:
+        with contextlib.closing(self._by_workers(listed) if self._workers > 1 else listed) as parts:
+            for part in parts:
+                for uri, reason in part.unreadable:
+                    self.tally.unreadable(uri, reason)
+                yield from self._part(part)
+                self.progress(self.tally.found, len(self.tally.failures))
+        self._raise_bug()
+        if not self.tally.found:
+            raise UsageError(reason="there are no files in the sources given")
+
+    def _by_workers(self, parts: Iterator[Part]) -> Generator[Part]:
+        from dicom_bq.workers import Workers
+
+        selection = self.selection and self.selection.fresh()
+        task = Task(self.schema, {**self.options, "workers": 1}, selection, rows=self.spill is not None)
+        return Workers(task, self._workers, self.spill).run(parts)
+
+    def _part(self, part: Part) -> Iterator[Built]:
+        """Batches of a part: a worker's, unless it has none, or one of its instances is a row already."""
+        summary = part.summary
+        if summary is None or not self._accepts(summary):
+            yield from self.batch(part.uris) if part.uris else ()
+            return
+        self.tally.merge(summary.tally)
+        for schema, extent in summary.batches:
+            yield SpilledBatch(schema, part.file or NO_FILE, extent)
+
+    def _accepts(self, summary: Summary) -> bool:
+        return self.selection is None or summary.selected is None or self.selection.join(summary.selected)
+
+    def _scan(self, uris: list[str]) -> Scanned:
         from dicom_bq.scan.files import scan_files
         from dicom_bq.scan.outcome import ScanOptions
 
         limit = self.options.get("max_header_bytes")
-        options = ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit)
-        select = self.selection or _all_of
-        yield from self._all(uris, lambda batch: select(scan_files(batch, options)), str)
-        if not self.tally.found:
-            raise UsageError(reason="there are no files in the sources given")
+        scanned = scan_files(uris, ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit))
+        return self.selection(scanned) if self.selection else scanned
 
     def _datasets(self, datasets: Iterator[Any]) -> Iterator[Built]:
-        return self._all(datasets, _scan_datasets, _file_name)
-
-    def _all(self, given: Iterator[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]) -> Iterator[Built]:
-        for batch in _batched(given, BATCH_SIZE):
-            yield from self._some(batch, scan, name)
+        for batch in _batched(datasets, BATCH_SIZE):
+            yield from self._some(batch, _scan_datasets, _file_name)
             self.progress(self.tally.found, len(self.tally.failures))
+        self._raise_bug()
+
+    def _raise_bug(self) -> None:
         if self.tally.bug and not self.tally.exported:
             raise self.tally.bug  # no table is better than one that a bug left empty
 
@@ -224,7 +221,7 @@ class Reading:
         if built is not None:
             yield built
 
-    def _build(self, scanned: Scanned) -> Built:
+    def _build(self, scanned: Scanned) -> Fresh:
         if self.options.get("schema_type") == "json":
             return self._build_json(scanned)
         from dicom_bq.columns.build import BuildOptions, build
@@ -248,8 +245,11 @@ class Reading:
         )
 
 
-def _all_of(scanned: Scanned) -> Scanned:
-    return scanned
+def _parts(uris: Iterator[str], unreadable: list[tuple[str, str]]) -> Generator[Part]:
+    """Parts of a listing, each with what its listing has put into ``unreadable``."""
+    for batch in itertools.chain(_batched(uris, BATCH_SIZE), ([],)):
+        yield Part(batch, unreadable.copy())
+        unreadable.clear()
 
 
 def _scan_datasets(datasets: list[Any]) -> Scanned:

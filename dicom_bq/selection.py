@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dicom_bq.elements import ROOT, ElementTable, Note
 from dicom_bq.scan.outcome import Scanned, Skipped
@@ -13,11 +13,23 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from dicom_bq.sources.filters import Filter
+    from dicom_bq.sources.filters import Filter, Uids
 
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
 _LONGEST_UID = 64
 """Bytes (PS3.5 6.2); a longer value is none, and is not held on to."""
+
+
+class Met(NamedTuple):
+    """What a selection has met in some files.
+
+    Attributes:
+        matched: Lines of the filter that an instance was of.
+        first: URI of the first row of each SOP Instance UID.
+    """
+
+    matched: set[Uids]
+    first: dict[bytes, str]
 
 
 @dataclass(slots=True)
@@ -55,6 +67,27 @@ class Selection:
             uris=tuple(uri for uri, kept in zip(scanned.uris, keep, strict=True) if kept),
             skipped=(*scanned.skipped, *(self._skipped(scanned.uris[n], uids[n][2]) for n in sorted(duplicates))),
         )
+
+    def fresh(self) -> Selection:
+        """The same choice, nothing met yet."""
+        return Selection(self.filter and replace(self.filter, matched=set()), self.deduplicate)
+
+    def met(self) -> Met:
+        """What it has met."""
+        return Met(self.filter.matched if self.filter else set(), self._first)
+
+    def join(self, met: Met) -> bool:
+        """Take over what a fresh copy has met in the files that are next.
+
+        Returns:
+            False, and nothing is taken over, if one of its rows is of an instance that was met before.
+        """
+        if self._first.keys() & met.first.keys():
+            return False
+        self._first.update(met.first)
+        if self.filter:
+            self.filter.matched.update(met.matched)
+        return True
 
     def unmatched(self) -> tuple[str, ...]:
         """Lines of the filter that no instance was of."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from dicom_bq.errors import DestinationError
@@ -21,49 +23,37 @@ if TYPE_CHECKING:
 CODEC = "zstd"
 
 
-class _Extent(NamedTuple):
-    """Where a batch is in the file, and how long its Arrow stream is before compression; all in bytes."""
+class Extent(NamedTuple):
+    """Where a batch is in a file, and how long its Arrow stream is before compression; all in bytes."""
 
     offset: int
     length: int
     stream_length: int
 
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
+
+NOWHERE = Extent(0, 0, 0)
+"""Of a batch whose rows nobody wants."""
 
 
-class Spill:
-    """A temporary file of record batches.
+@dataclass(frozen=True, slots=True)
+class SpillFile:
+    """A file that record batches are appended to, by one process at a time.
 
-    The file has no name from its first moment on, so nothing is left behind however the process ends.
-
-    Args:
-        directory: Where there is room for the rows; None for the system's temporary directory (TMPDIR).
-
-    Raises:
-        DestinationError: The directory does not exist or cannot be written.
+    Attributes:
+        descriptor: Of the file; several processes may share it.
     """
 
-    def __init__(self, directory: str | None = None) -> None:
-        self.directory = directory or tempfile.gettempdir()
-        try:
-            file = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 (closed with the Spill)
-        except OSError as error:
-            raise self._error(error) from error
-        self._descriptor = file.fileno()
-        self._extents: list[_Extent] = []
-        self._close = weakref.finalize(self, file.close)
+    descriptor: int
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Write a batch, compressed as one block.
+    def append(self, batch: pa.RecordBatch) -> Extent:
+        """Write a batch at the end, compressed as one block.
 
         Arrow would compress each of its thousands of buffers by itself: measured on 1,000 rows of 440 columns,
         Zstandard over the whole took 3 ms and left 716 KiB; buffer by buffer LZ4 took 4 ms and left 1,447 KiB,
         Zstandard 22 ms and 919 KiB.
 
         Raises:
-            DestinationError: The disk is full, or fails.
+            OSError: The disk is full, or fails.
         """
         import pyarrow as pa
 
@@ -72,30 +62,105 @@ class Spill:
             writer.write_batch(batch)
         stream = sink.getvalue()
         data = memoryview(pa.compress(stream, codec=CODEC, asbytes=True))
-        offset = self._extents[-1].end if self._extents else 0
-        self._extents.append(_Extent(offset, len(data), len(stream)))
+        offset = os.fstat(self.descriptor).st_size
+        extent = Extent(offset, len(data), len(stream))
+        while data:
+            written = os.pwrite(self.descriptor, data, offset)
+            data, offset = data[written:], offset + written
+        return extent
+
+    def read(self, extent: Extent) -> pa.RecordBatch:
+        """The batch that was written there."""
+        import pyarrow as pa
+
+        data = os.pread(self.descriptor, extent.length, extent.offset)
+        with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
+            return reader.read_next_batch()
+
+    def clear(self) -> None:
+        """Forget what was written."""
+        os.ftruncate(self.descriptor, 0)
+
+
+NO_FILE = SpillFile(-1)
+"""Of batches whose rows nobody wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpilledBatch:
+    """A batch on disk.
+
+    Attributes:
+        schema: Its columns.
+        file: Holds it.
+        extent: Where in the file.
+    """
+
+    schema: TableSchema
+    file: SpillFile
+    extent: Extent
+
+    @property
+    def batch(self) -> pa.RecordBatch:
+        """The rows, read from disk."""
+        return self.file.read(self.extent)
+
+
+class Spill:
+    """Temporary files of record batches.
+
+    The files have no name from their first moment on, so nothing is left behind however the process ends.
+
+    Args:
+        directory: Where there is room for the rows; None for the system's temporary directory (TMPDIR).
+        reuse: Batches that come from other processes are gone once the next is asked for.
+
+    Raises:
+        DestinationError: The directory does not exist or cannot be written.
+    """
+
+    def __init__(self, directory: str | None = None, *, reuse: bool = False) -> None:
+        self.directory = directory or tempfile.gettempdir()
+        self.reuse = reuse
+        self._stack = contextlib.ExitStack()
+        self._close = weakref.finalize(self, self._stack.close)
+        self._file = self.file()
+        self._kept: list[tuple[SpillFile, Extent]] = []
+
+    def file(self) -> SpillFile:
+        """One more file, which is there as long as the Spill.
+
+        Raises:
+            DestinationError: As for the class.
+        """
         try:
-            while data:
-                written = os.pwrite(self._descriptor, data, offset)
-                data, offset = data[written:], offset + written
+            file = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 (closed with the Spill)
         except OSError as error:
-            raise self._error(error) from error
+            raise cannot_keep(self.directory, error) from error
+        self._stack.callback(file.close)
+        return SpillFile(file.fileno())
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write a batch.
+
+        Raises:
+            DestinationError: The disk is full, or fails.
+        """
+        try:
+            self._kept.append((self._file, self._file.append(batch)))
+        except OSError as error:
+            raise cannot_keep(self.directory, error) from error
+
+    def keep(self, built: Built) -> None:
+        """Add a batch that may be on disk already."""
+        if isinstance(built, SpilledBatch):
+            self._kept.append((built.file, built.extent))
+        else:
+            self.add(built.batch)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The batches as they were added, one in memory at a time."""
-        import pyarrow as pa
-
-        for extent in self._extents:
-            data = os.pread(self._descriptor, extent.length, extent.offset)
-            with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
-                yield reader.read_next_batch()
-
-    def _error(self, error: OSError) -> DestinationError:
-        return DestinationError(
-            destination=self.directory,
-            reason=f"rows cannot be kept here for the time being: {error.strerror}",
-            advice="Make room, or set TMPDIR or the output to where there is",
-        )
+        return (file.read(extent) for file, extent in self._kept)
 
     def close(self) -> None:
         """Give the disk space back; also happens when the object is no longer used."""
@@ -106,6 +171,15 @@ class Spill:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def cannot_keep(directory: str, error: OSError) -> DestinationError:
+    """That rows cannot be written to a temporary file."""
+    return DestinationError(
+        destination=directory,
+        reason=f"rows cannot be kept here for the time being: {error.strerror}",
+        advice="Make room, or set TMPDIR or the output to where there is",
+    )
 
 
 def assemble(
@@ -151,7 +225,7 @@ def known_schema(options: ReadOptions) -> TableSchema | None:
 
 def _spilled(batches: Iterable[Built], spill: Spill) -> Iterator[TableSchema]:
     for built in batches:
-        spill.add(built.batch)
+        spill.keep(built)
         yield built.schema
 
 

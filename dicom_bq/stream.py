@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -43,8 +44,10 @@ class InstanceStream:
     def schema(self) -> TableSchema:
         """Columns of the rows."""
         if self._schema is None:
-            started, reading, spill = time.monotonic(), Reading(options=self._options), Spill()
-            self._schema, _ = assemble(reading.sources(self._sources), None, spill, self._options)
+            started, spill = time.monotonic(), Spill()
+            reading = Reading(options=self._options, spill=spill)
+            with contextlib.closing(reading.sources(self._sources)) as batches:
+                self._schema, _ = assemble(batches, None, spill, self._options)
             self._spill = spill
             self._report = reading.report(self._schema, started)
         return self._schema
@@ -69,6 +72,9 @@ class InstanceStream:
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def _read(self, schema: TableSchema) -> Iterator[pa.RecordBatch]:
-        started, reading = time.monotonic(), Reading(schema, self._options)
-        yield from conformed((built.batch for built in reading.sources(self._sources)), schema)
+        started = time.monotonic()
+        with Spill(reuse=True) as spill:
+            reading = Reading(schema, self._options, spill=spill)
+            with contextlib.closing(reading.sources(self._sources)) as batches:
+                yield from conformed((built.batch for built in batches), schema)
         self._report = reading.report(schema, started)

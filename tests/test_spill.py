@@ -45,7 +45,7 @@ def test_batches_come_back_as_often_as_asked_for(tmp_path: Path) -> None:
 def test_a_slice_is_kept_without_its_parent(tmp_path: Path) -> None:
     spill = Spill(str(tmp_path))
     spill.add(batch(a=list(range(100_000))).slice(70_000, 3))
-    assert spill._extents[0][1] < 10_000
+    assert spill._kept[0][1].length < 10_000
     assert next(spill.batches())["a"].to_pylist() == [70_000, 70_001, 70_002]
 
 

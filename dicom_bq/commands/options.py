@@ -50,6 +50,14 @@ READ_OPTIONS = (
         show_default=True,
         help="A file with a larger header, or a larger data set once inflated, fails.",
     ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1, max=64),
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="Processes that read files.",
+    ),
 )
 """What ``dicom_bq.reading.ReadOptions`` has, under the same names."""
 

@@ -1,0 +1,84 @@
+"""What passes between the processes of a job: parts of the files to read, and what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicom_bq.reading import ReadOptions
+    from dicom_bq.schema import TableSchema
+    from dicom_bq.selection import Met, Selection
+    from dicom_bq.spill import Extent, SpillFile
+    from dicom_bq.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What all workers of a job are told at first.
+
+    Attributes:
+        schema: As for ``Reading``.
+        options: As for ``Reading``.
+        selection: As for ``Reading``, with nothing met yet.
+        rows: Whether rows are wanted, not just what the files hold.
+    """
+
+    schema: TableSchema | None
+    options: ReadOptions
+    selection: Selection | None
+    rows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Files that a worker is to read as one batch.
+
+    Attributes:
+        uris: Which.
+        descriptor: File for their rows.
+    """
+
+    uris: list[str]
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a worker found in the files of an order.
+
+    Attributes:
+        tally: What was met.
+        batches: Columns of the rows, and where the rows are.
+        selected: What the selection has met.
+    """
+
+    tally: Tally
+    batches: list[tuple[TableSchema, Extent]] = field(default_factory=list)
+    selected: Met | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Files that are read as one batch.
+
+    Attributes:
+        uris: Which.
+        unreadable: What listing them met besides that cannot be read: URI and reason.
+        suspect: A worker has ended over it.
+        file: Where a worker puts the rows; None when no worker has the part.
+        summary: What a worker found.
+        done: Whether a worker is done with it; without a summary it has to be read again.
+    """
+
+    uris: list[str]
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    suspect: bool = False
+    file: SpillFile | None = None
+    summary: Summary | None = None
+    done: bool = False
+
+    def halves(self) -> tuple[Part, Part]:
+        """The same files in two parts."""
+        half = len(self.uris) // 2
+        return Part(self.uris[:half], self.unreadable, suspect=True), Part(self.uris[half:], suspect=True)

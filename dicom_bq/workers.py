@@ -1,0 +1,204 @@
+"""Worker processes: parts of the files are given out, and come back in the order that they were listed in.
+
+A part is one batch, so what becomes of the files does not depend on how many processes read them. Rows stay in
+files without a name that this process opened and all workers share; a connection carries lists of URIs one way and
+summaries the other. As long as no worker is there yet, parts are handed back to be read here.
+
+A worker that ends before its time costs nothing but time: the part that it was working on is halved and given out
+again, until the one file is found that ends whoever reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from multiprocessing.connection import wait
+from signal import Signals
+
+from dicom_bq.errors import FatalFileError, WorkerError
+from dicom_bq.parts import Order, Part, Summary, Task
+from dicom_bq.spill import NO_FILE, Spill, SpillFile, cannot_keep
+from dicom_bq.tally import Tally
+
+BOOTSTRAP = "import sys; sys.path[:] = sys.argv[2:]; from dicom_bq.worker import main; main(int(sys.argv[1]))"
+"""Code of a worker process; its arguments are the descriptor of its connection and the path to import from."""
+AHEAD = 3
+"""Parts that a worker has at a time, so that it need not wait while this process is busy writing."""
+MOST_ENDS = 24
+"""Workers that end before their time while no part gets done. Halving a part of 1,000 files ends 11 of them."""
+
+
+class Worker:
+    """One process, and the parts that it has to do.
+
+    Args:
+        task: What it is told at first.
+        files: What it may write to.
+    """
+
+    def __init__(self, task: Task, files: Sequence[SpillFile]) -> None:
+        self.parts: deque[Part] = deque()
+        self.ready = False
+        self.connection, theirs = multiprocessing.Pipe()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 (this Python, and code of ours)
+                [sys.executable, "-c", BOOTSTRAP, str(theirs.fileno()), *map(str, sys.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), *(file.descriptor for file in files)],
+                process_group=0,  # Ctrl-C is for this process alone, which then stops the others
+            )
+        self._send(task)
+
+    def give(self, part: Part, file: SpillFile) -> None:
+        """Let it do one part more."""
+        part.file = file
+        self.parts.append(part)
+        self._send(Order(part.uris, file.descriptor))
+
+    def _send(self, message: object) -> None:
+        with contextlib.suppress(OSError):  # it has ended, which is noticed when it is listened to
+            self.connection.send(message)
+
+    def stop(self) -> str:
+        """End it if it has not ended; says how it did."""
+        self.connection.close()
+        self._process.kill()
+        status = self._process.wait()
+        return Signals(-status).name if status < 0 else f"exit code {status}"
+
+
+class Workers:
+    """Worker processes for one pass over files. They are started when there is something for them to do.
+
+    Args:
+        task: What they are to do.
+        count: How many at most.
+        spill: Where they leave rows; None when rows are not wanted.
+    """
+
+    def __init__(self, task: Task, count: int, spill: Spill | None) -> None:
+        self._task, self._count, self._spill = task, count, spill
+        self._workers: list[Worker] = []
+        self._most_parts = count * (AHEAD + 1)
+        self._files = [spill.file() for _ in range(self._most_parts)] if spill else []
+        self._free = self._files.copy() or [NO_FILE] * self._most_parts
+        self._parts: list[Part] = []
+        self._reuse = spill is not None and spill.reuse
+        self._ends = 0
+
+    def run(self, parts: Iterator[Part]) -> Generator[Part]:
+        """Parts in the order given, each with what a worker found, or else to be read by the caller.
+
+        Args:
+            parts: Are taken when there is somebody to do them.
+
+        Raises:
+            DestinationError: Rows cannot be written.
+            WorkerError: Workers keep ending.
+        """
+        try:
+            while self._list(parts):
+                self._start()
+                self._listen(0)
+                self._give()
+                first = self._parts[0]
+                if first.done or self._is_for_caller(first):
+                    del self._parts[0]
+                    yield first
+                    self._forget(first)
+                else:
+                    self._listen(None)
+        finally:
+            for worker in self._workers:
+                worker.stop()
+
+    def _list(self, parts: Iterator[Part]) -> bool:
+        """Have as many parts waiting as there may be workers; whether there is any part left."""
+        while len(self._parts) < self._most_parts and sum(1 for _ in self._waiting()) < self._count:
+            part = next(parts, None)
+            if part is None:
+                break
+            self._parts.append(part)
+        return bool(self._parts)
+
+    def _waiting(self) -> Iterator[Part]:
+        return (part for part in self._parts if part.uris and part.file is None and not part.done)
+
+    def _is_for_caller(self, part: Part) -> bool:
+        nobody = not any(worker.ready for worker in self._workers)
+        return not part.uris or (nobody and part.file is None and not part.suspect)
+
+    def _start(self) -> None:
+        """Start workers, one a part at most; a single part is read sooner here."""
+        if len(self._parts) > 1 or self._parts[0].suspect:
+            while len(self._workers) < min(self._count, len(self._parts)):
+                self._workers.append(Worker(self._task, self._files))
+
+    def _give(self) -> None:
+        for part in list(self._waiting()):
+            able = [worker for worker in self._workers if worker.ready and len(worker.parts) < AHEAD]
+            if not able or not self._free:
+                return
+            min(able, key=lambda worker: len(worker.parts)).give(part, self._free.pop())
+
+    def _listen(self, timeout: float | None) -> None:
+        """Take what workers have to say, or wait for it."""
+        for connection in wait([worker.connection for worker in self._workers], timeout):
+            worker = next(worker for worker in self._workers if worker.connection is connection)
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                self._bury(worker)
+            else:
+                self._hear(worker, message)
+
+    def _hear(self, worker: Worker, message: Summary | OSError | None) -> None:
+        if not worker.ready:
+            worker.ready = True
+            return
+        if isinstance(message, OSError):
+            raise cannot_keep(self._spill.directory if self._spill else "", message)
+        part = worker.parts.popleft()
+        part.summary, part.done = message, True
+        self._ends = 0
+        if not self._reuse:
+            self._release(part)
+
+    def _forget(self, part: Part) -> None:
+        """The caller has taken its rows."""
+        if part.file and self._reuse:
+            self._release(part)
+
+    def _release(self, part: Part) -> None:
+        """Let another part have its file."""
+        if part.file:
+            if self._reuse:
+                part.file.clear()
+            self._free.append(part.file)
+
+    def _bury(self, worker: Worker) -> None:
+        """Give the parts of a worker that has ended to others."""
+        self._workers.remove(worker)
+        how = worker.stop()
+        self._ends += 1
+        if self._ends > MOST_ENDS:
+            raise WorkerError(how=how, ended=self._ends)
+        for part in worker.parts:
+            self._release(part)
+            part.file = None
+        if worker.parts:
+            self._suspect(worker.parts[0], how)
+
+    def _suspect(self, part: Part, how: str) -> None:
+        """Halve a part that a worker ended over; a single file fails."""
+        if len(part.uris) == 1:
+            part.done, part.summary = True, Summary(Tally())
+            part.summary.tally.fatal(part.uris[0], FatalFileError(how=how, ended=1))
+            return
+        place = self._parts.index(part)
+        self._parts[place : place + 1] = part.halves()
