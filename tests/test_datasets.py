@@ -78,3 +78,9 @@ def test_a_dataset_read_from_memory_is_like_its_file(tmp_path) -> None:
     nested().save_as(path, enforce_file_format=False)
     dataset = pydicom.dcmread(io.BytesIO(path.read_bytes()), force=True)
     assert build(scan_datasets([dataset])).batch.equals(build(scan_files([str(path)]).table).batch)
+
+
+def test_a_dataset_without_text_that_holds_an_escape_byte() -> None:
+    dataset = Dataset()
+    dataset.DopplerCorrectionAngle = 6.103608948110131e16  # FD; one of its bytes is 1B
+    assert build(scan_datasets([dataset])).batch.to_pylist()[0]["DopplerCorrectionAngle"] == 6.103608948110131e16

@@ -65,9 +65,11 @@ def translated(destination: str) -> Iterator[None]:
         destination: URI that was asked about.
 
     Raises:
+        MissingDependencyError: The extra is not installed.
         UnavailableError: Google was not reached.
         DestinationError: It refused, or there are no credentials.
     """
+    _package("google.cloud.bigquery")
     from google.api_core.exceptions import GoogleAPICallError, RetryError, ServerError, TooManyRequests
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from requests.exceptions import RequestException

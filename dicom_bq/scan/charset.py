@@ -88,6 +88,8 @@ def _replaced(
 def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Rows of text that holds a byte over 127 or an escape."""
     rows = np.flatnonzero(text_numbers()[table.vr] & ~decoded & (table.length > 0))
+    if not len(rows):
+        return rows
     start, end = table.offset[rows], table.offset[rows] + table.length[rows]
     special = reduce_spans(table.arena, start, end, np.bitwise_or) >= 0x80
     escapes = np.flatnonzero(table.arena == ESCAPE)

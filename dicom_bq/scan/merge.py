@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dicom_bq.elements import ABSENT, ROOT, ElementTable
+from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.scan.expand import in_sequence_order
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -46,49 +46,59 @@ def merge(
         The table, and the row in it of each row of ``scalar``.
     """
     parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
-    rows = np.cumsum([0, *(len(part) for part in parts)])
-    items = np.cumsum([0, *(len(part.item_sequence) for part in parts)])
-    bytes_ = np.cumsum([0, *(len(part.arena) for part in parts)]).tolist()
     instance = np.concatenate([part.instance for part in parts])
     exported = np.zeros(files, np.bool_)
     exported[instance] = True
     exported[numbers] = True
+    number_of = (np.cumsum(exported) - 1).astype(np.int32)
     order = np.argsort(instance.astype(np.uint16) if files <= 1 << 16 else instance, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    item = np.concatenate(
-        [np.where(part.item < 0, part.item, part.item + at) for part, at in zip(parts, items, strict=False)]
-    )
-    sequence = np.concatenate([part.item_sequence.astype(np.int64) + at for part, at in zip(parts, rows, strict=False)])
-    item, sequence = in_sequence_order(item.astype(np.int32)[order], place[sequence])
+    moved = np.empty(len(order), np.int64)
+    moved[order] = np.arange(len(order))
+    table = _joined(parts, order, moved)
+    scalar_rows = moved[len(order) - len(scalar) :]
+    notes = [
+        replace(
+            note,
+            instance=int(number_of[numbers[note.instance]]),
+            row=int(scalar_rows[note.row]) if note.row >= 0 else -1,
+        )
+        for note in scalar.notes
+    ]
+    instances, dense = int(exported.sum()), number_of[instance[order]]
+    return replace(table, instances=instances, instance=dense, notes=tuple(notes)), scalar_rows
 
-    def joined(name: str) -> Array:
-        column: Array = np.concatenate([getattr(part, name) for part in parts])[order]
-        return column
 
-    offset = np.concatenate(
-        [np.where(part.offset < 0, ABSENT, part.offset + at) for part, at in zip(parts, bytes_, strict=False)]
-    )[order]
-    dense = (np.cumsum(exported) - 1).astype(np.int32)
-    stored = joined("stored_vr")
-    moved = place[rows[len(parts) - 1] :]
-    table = ElementTable(
+def _joined(parts: Sequence[ElementTable], order: Array, moved: Array) -> ElementTable:
+    """All parts as one table, arenas one after the other.
+
+    Args:
+        parts: The parts.
+        order: Row among all parts' rows, for each row of the result.
+        moved: The inverse.
+    """
+
+    def column(name: str) -> Array:
+        joined: Array = np.concatenate([getattr(part, name) for part in parts])[order]
+        return joined
+
+    def shifted(name: str, counts: Sequence[int]) -> Array:
+        """A column of numbers that count from the start of their part; negative ones stay."""
+        before = np.cumsum([0, *counts])
+        columns = [(getattr(part, name).astype(np.int64), at) for part, at in zip(parts, before, strict=False)]
+        return np.concatenate([np.where(numbers < 0, numbers, numbers + at) for numbers, at in columns])
+
+    item = shifted("item", [len(part.item_sequence) for part in parts])[order].astype(np.int32)
+    sequence = moved[shifted("item_sequence", [len(part) for part in parts])]
+    item, sequence = in_sequence_order(item, sequence)
+    return replace(
+        parts[0],
         arena=np.concatenate([part.arena for part in parts]),
-        instances=int(exported.sum()),
-        instance=dense[instance[order]],
         item=item,
-        tag=joined("tag"),
-        stored_vr=stored,
-        vr=stored.copy(),
-        offset=offset,
-        length=joined("length"),
-        walked=joined("walked"),
+        tag=column("tag"),
+        stored_vr=column("stored_vr"),
+        vr=column("stored_vr"),
+        offset=shifted("offset", [len(part.arena) for part in parts])[order],
+        length=column("length"),
+        walked=column("walked"),
         item_sequence=sequence,
-        notes=tuple(
-            replace(
-                note, instance=int(dense[numbers[note.instance]]), row=int(moved[note.row]) if note.row >= 0 else -1
-            )
-            for note in scalar.notes
-        ),
     )
-    return table, moved

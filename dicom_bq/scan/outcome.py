@@ -28,7 +28,7 @@ class Failure:
 
     Attributes:
         uri: The file.
-        code: ``unreadable`` (by the operating system) or ``malformed``.
+        code: ``unreadable`` (by the operating system), ``malformed``, or ``internal`` (it met a bug).
         reason: What is wrong, and where.
     """
 
@@ -43,7 +43,7 @@ class Skipped:
 
     Attributes:
         uri: The file.
-        code: ``not_dicom`` or ``dicomdir``.
+        code: ``not_dicom``, ``dicomdir``, or why a selection leaves it out, such as ``duplicate``.
         reason: Why it is taken for one.
     """
 
