@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dicom_bq.columns.build import build
 from dicom_bq.scan.datasets import scan_datasets
 from tests.agreement import batch_differences, build_files, compare
 from tests.oracle import OracleCannotRead, convert, differences
-from tests.stored_elements import EXPLICIT, Item, Syntax, dataset, part10
+from tests.stored_elements import BIG_ENDIAN, EXPLICIT, IMPLICIT, Item, StoredElement, Syntax, dataset, part10
 from tests.strategies import deep_items, disordered_items, items, syntaxes
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -39,6 +39,8 @@ def written(folder: Path, item: Item, syntax: Syntax, name: str = "instance.dcm"
 
 @generated
 @given(item=items(), syntax=syntaxes())
+@example(item=(StoredElement(0x60000050, "OW", b"\0\1\0\2"),), syntax=BIG_ENDIAN)  # words, of a repeating group
+@example(item=(StoredElement(0x7FE20001, "FD", (0.5,)),), syntax=BIG_ENDIAN)  # a group that looks turned round
 def test_files(tmp_path, item, syntax):
     assert compare(written(tmp_path, item, syntax), show_values=True).differences == ()
 
@@ -61,6 +63,7 @@ def test_deep_sequences(tmp_path, item, syntax):
 
 @generated
 @given(item=items(broken=False))
+@example(item=(StoredElement(0x00280120, "US", (0x1B81,)),))  # an escape character, and no text around it
 def test_data_sets_built_in_memory(tmp_path, item):
     built = build(scan_datasets([dataset(item)]))
     from_file, _, _ = build_files([written(tmp_path, item, EXPLICIT)])
@@ -83,6 +86,7 @@ def test_data_sets_read_by_pydicom(tmp_path, item, syntax):
 
 
 @generated
+@example(many=[((StoredElement(0x00080005, "CS", ""),), IMPLICIT)] * 2)
 @given(many=st.lists(st.tuples(items(), syntaxes()), min_size=2, max_size=5))
 def test_a_batch_is_its_instances(tmp_path, many):
     paths = [written(tmp_path, *one, f"{number}.dcm") for number, one in enumerate(many)]
