@@ -141,3 +141,13 @@ def test_a_tag_set_has_its_members_and_no_others() -> None:
     tags = frozenset({0x00081140, 0x7FE00010, 0x00100010})
     asked = np.array([(tag & 0xFFFF) << 16 | tag >> 16 for tag in (*tags, 0x00081141, 0x11400008, 1)], np.uint64)
     assert TagSet.of(tags).has(asked).tolist() == [True] * 3 + [False] * 3
+
+
+def test_text_under_an_excluded_tag_is_read_or_the_file_is_cut_off(tmp_path: Path) -> None:
+    """(0042,0011) Encapsulated Document stored as LO: no value of an excluded VR, so it is not passed over."""
+    path = tmp_path / "text.dcm"
+    whole = part10([StoredElement(0x00080005, "CS", "ISO_IR 100"), StoredElement(0x00420011, "LO", "abcdefgh")])
+    path.write_bytes(whole[:-2])
+    together, alone = both([path])
+    assert_same(together, alone)
+    assert together.failures[0].reason.startswith("file ends inside the element")

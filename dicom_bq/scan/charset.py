@@ -30,8 +30,8 @@ DELIMITERS = {"PN": {0x5E, 0x3D}, "": {0x09, 0x0A, 0x0C, 0x0D}}
 PN = VR_NUMBER["PN"]
 LATIN_1 = "latin_1"
 LATIN_1_HALF = re.compile("[\x80-\xff]")
-ESCAPE_SEQUENCE = re.compile(r"\x1b(\$[()]?.|[()\-].)", re.DOTALL)
-"""Designations of PS3.3 tables C.12-3 and C.12-4 that a decoder left in the text."""
+LEFT_IN_TEXT = {"iso_ir_58": "\x1b$)A"}
+"""Designations (PS3.3 tables C.12-3 and C.12-4) that the decoder of their own encoding leaves in the text."""
 
 
 @cache
@@ -142,7 +142,9 @@ def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
             text = decode_bytes(raw, list(encodings), DELIMITERS["PN" if is_name else ""])
         except (UnicodeError, LookupError, ValueError):  # only when the caller made pydicom strict
             return raw.decode("ascii", "replace")
-    return ESCAPE_SEQUENCE.sub("", text) if "\x1b" in text else text
+    for encoding in encodings if "\x1b" in text else ():
+        text = text.replace(LEFT_IN_TEXT[encoding], "") if encoding in LEFT_IN_TEXT else text
+    return text
 
 
 def _reason(text: str, encodings: Sequence[str]) -> Reason | None:

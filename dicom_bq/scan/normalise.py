@@ -19,6 +19,7 @@ from dicom_bq.scan.expand import expand, in_sequence_order
 from dicom_bq.scan.rows import Rows
 from dicom_bq.scan.vr import opaque_numbers, resolve, resolve_us_or_ss
 
+AT = VR_NUMBER["AT"]
 DEEPEST = 16
 """Rounds of opening hidden sequences: one inside the other, past the 15 levels that a table can hold."""
 
@@ -103,15 +104,16 @@ def swap(table: ElementTable, rows: npt.NDArray[np.int64]) -> ElementTable:
     for row in rows.tolist():
         stored = int(table.stored_vr[row])
         unit = units.get(stored, 1)  # none for OB and UN, which have no byte order (PS3.5 7.3, 6.2.2)
+        whole = 2 * unit if stored == AT else unit
         if unit > 1 and opaque[stored]:
-            unit = _dictionary_unit(int(table.tag[row]), units)
+            unit = whole = _dictionary_unit(int(table.tag[row]), units)
         start, size = int(table.offset[row]), int(table.length[row])
         following = int(table.offset[row + 1]) if row + 1 < len(table) else len(arena)
         # a value that was passed over unread, such as Pixel Data, is not in the arena
         if (
             start >= 0
             and unit > 1
-            and size % unit == 0
+            and size % whole == 0
             and start + size <= (following if following > start else len(arena))
         ):
             value = arena[start : start + size].reshape(-1, unit)

@@ -61,9 +61,9 @@ def is_never_read(tag: int, vr: int) -> bool:
         vr: Its stored VR, 0 for none.
     """
     known = tables()
-    if tag in known.opaque_tags:
-        return True
-    return vr in known.opaque and not _is_typed(tag)
+    if vr in known.opaque:
+        return not _is_typed(tag)
+    return vr in (0, UN) and tag in known.opaque_tags
 
 
 def _is_typed(tag: int) -> bool:
