@@ -16,6 +16,13 @@ import pytest
 import dicom_bq
 from dicom_bq import reading
 
+SMALL_PARTS = """
+import sys
+import dicom_bq.reading as reading
+from dicom_bq.cli import main
+reading.BATCH_SIZE = 2
+sys.exit(main(sys.argv[1:]))
+"""
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "dicom"
 
 
@@ -59,8 +66,7 @@ def test_a_killed_export_leaves_nothing_and_nobody(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "import sys, dicom_bq.reading as reading; reading.BATCH_SIZE = 2\n"
-        "from dicom_bq.cli import main; sys.exit(main(sys.argv[1:]))",
+        SMALL_PARTS,
         "export",
         str(FIXTURES),
         str(out / "table.parquet"),
