@@ -159,18 +159,18 @@ class DestinationConflictError(DestinationError, SchemaConflictError):
 
 
 class WorkerError(DicomBqError):
-    """Processes that read files end before their time. Facts: ``how`` (a signal), ``ended`` (how many)."""
+    """Processes that read files end before their time. Facts: ``how`` ("signal 9 (Killed)"), ``ended`` (how many)."""
 
     template = (
-        "{ended} worker processes ended one after the other, the last by {how}, and nothing was read in between. "
-        "Is there memory enough? Use fewer, or one (--workers 1)"
+        "{ended} worker processes ended and nothing was read in between, the last with {how}. "
+        "Is there memory enough? Use fewer, or none but this one (--workers 1)"
     )
 
 
 class FatalFileError(WorkerError):
     """Reading one file ends the process that does. Facts: ``how``, ``ended``."""
 
-    template = "reading it ends the process, by {how}"
+    template = "reading it ends the process, with {how}"
 
 
 class MissingDependencyError(DicomBqError):

@@ -161,7 +161,8 @@ def export(
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
-    target = resolve(destination, table=table, bigquery=bigquery, command=command)
+    workers = options.get("workers", 1)
+    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=workers)
     selection = _selection(filter_file, deduplicate=deduplicate)
     with Spill(_directory_of(destination), reuse=schema is not None) as spill:
         reading = Reading(schema, options, progress=progress, selection=selection, spill=spill)

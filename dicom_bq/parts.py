@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from dicom_bq.reading import ReadOptions
@@ -56,6 +56,11 @@ class Summary:
     tally: Tally
     batches: list[tuple[TableSchema, Extent]] = field(default_factory=list)
     selected: Met | None = None
+
+
+Answer: TypeAlias = "Summary | OSError | None"
+"""To an order: what the files hold; why the rows cannot be written; None after a bug, so that the files are read again
+where it can be told."""
 
 
 @dataclass(slots=True, eq=False)

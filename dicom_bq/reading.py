@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
-from dicom_bq.parts import Part, Summary, Task
+from dicom_bq.parts import Answer, Order, Part, Summary, Task
 from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import expand, printable
-from dicom_bq.spill import NO_FILE, Spill, SpilledBatch
+from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile
 from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Reading:
 
         selection = self.selection and self.selection.fresh()
         task = Task(self.schema, {**self.options, "workers": 1}, selection, rows=self.spill is not None)
-        return Workers(task, self._workers, self.spill).run(parts)
+        return Workers(task, self._workers, self.spill, work).run(parts)
 
     def _part(self, part: Part) -> Iterator[Built]:
         """Batches of a part: a worker's, unless it has none, or one of its instances is a row already."""
@@ -243,6 +243,24 @@ class Reading:
             max_sequence_bytes=self.options.get("max_sequence_bytes"),
             include_source_store=self.options.get("include_source_store", False),
         )
+
+
+def work(task: Task, order: Order) -> Answer:
+    """Carry out an order."""
+    selection = task.selection and task.selection.fresh()
+    reading = Reading(task.schema, task.options, selection=selection)
+    file = SpillFile(order.descriptor)
+    batches = []
+    try:
+        for built in reading.batch(order.uris):
+            batches.append((built.schema, file.append(built.batch) if task.rows else NOWHERE))
+    except OSError as error:
+        return error
+    except Exception:
+        return None
+    if reading.tally.bug:
+        return None
+    return Summary(reading.tally, batches, selection.met() if selection else None)
 
 
 def _parts(uris: Iterator[str], unreadable: list[tuple[str, str]]) -> Generator[Part]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -66,14 +68,34 @@ def _target(existing: Existing | None, parts: list[_Part], schema: TableSchema) 
     return arrow_schema(merged.columns, merged.edition, stored)
 
 
-def _write_file(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
+def _write_file(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], *, ahead: bool) -> int:
     """Write a file of row groups, as many as come; returns its rows."""
     rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer, _encoder(writer, ahead=ahead) as encode:
         for group in groups:
-            writer.write_table(group, row_group_size=group.num_rows)
+            encode(group)
             rows += group.num_rows
     return rows
+
+
+@contextlib.contextmanager
+def _encoder(writer: pq.ParquetWriter, *, ahead: bool) -> Iterator[Callable[[pa.Table], None]]:
+    """What writes a row group; with ``ahead`` in a thread of its own, while the next one is being made."""
+    writing: Future[None] | None = None
+
+    def encode(group: pa.Table) -> None:
+        writer.write_table(group, row_group_size=group.num_rows)
+
+    def encode_later(group: pa.Table) -> None:
+        nonlocal writing
+        if writing:
+            writing.result()
+        writing = thread.submit(encode, group)
+
+    with ThreadPoolExecutor(1) as thread:
+        yield encode_later if ahead else encode
+        if writing:
+            writing.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +104,11 @@ class ParquetFile:
 
     Attributes:
         path: Where it is, or will be.
+        ahead: Make a row group while the one before it is encoded: sooner done, with two of them in memory.
     """
 
     path: Path
+    ahead: bool = False
 
     @property
     def uri(self) -> str:
@@ -119,7 +143,8 @@ class ParquetFile:
             target = _target(existing, parts, schema)
             every = chain.from_iterable((*(part.batches() for part in parts), batches))
             with files.replacing_file(self.path) as temporary:
-                rows = _write_file(temporary, target, row_groups(conform(batch, target) for batch in every))
+                groups = row_groups(conform(batch, target) for batch in every)
+                rows = _write_file(temporary, target, groups, ahead=self.ahead)
             return rows - (existing.rows if existing else 0)
 
 
@@ -131,9 +156,11 @@ class ParquetDirectory:
 
     Attributes:
         path: Where it is, or will be.
+        ahead: Make a row group while the one before it is encoded: sooner done, with two of them in memory.
     """
 
     path: Path
+    ahead: bool = False
 
     @property
     def uri(self) -> str:
@@ -185,17 +212,19 @@ class ParquetDirectory:
             with files.replacing_directory(self.path) as temporary:
                 for part in kept:
                     _keep(part, temporary / part.path.name, target)
-                return _write_parts(temporary, target, batches, required=not kept)
+                return _write_parts(temporary, target, batches, required=not kept, ahead=self.ahead)
 
 
 def _keep(part: _Part, path: Path, target: pa.Schema) -> None:
     if part.schema.equals(target):
         files.link_or_copy(part.path, path)
     else:
-        _write_file(path, target, row_groups(conform(batch, target) for batch in part.batches()))
+        _write_file(path, target, row_groups(conform(batch, target) for batch in part.batches()), ahead=False)
 
 
-def _write_parts(directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, required: bool) -> int:
+def _write_parts(
+    directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, required: bool, ahead: bool
+) -> int:
     """Write new parts after those that are there; one without rows only if ``required``. Returns their rows."""
     taken = [int(match[1]) for match in map(_PART.match, (path.name for path in directory.iterdir())) if match]
     number = max(taken, default=-1) + 1
@@ -204,7 +233,7 @@ def _write_parts(directory: Path, schema: pa.Schema, batches: Iterable[pa.Record
     first = next(groups, None)
     while first is not None or required:
         whole = _until(_ROWS_OF_A_PART, first, groups)
-        rows += _write_file(directory / f"part-{number:05d}.parquet", schema, whole)
+        rows += _write_file(directory / f"part-{number:05d}.parquet", schema, whole, ahead=ahead)
         number += 1
         required = False
         first = next(groups, None)
