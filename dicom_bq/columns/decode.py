@@ -41,6 +41,27 @@ class Leaves:
     counts: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Elements of one family and mode that are to be decoded.
+
+    Attributes:
+        table: The batch.
+        facts: Its tags' facts.
+        texts: Its texts.
+        rows: The elements, sorted by node.
+        family: Family of their columns.
+        repeated: Their columns are arrays.
+    """
+
+    table: ElementTable
+    facts: TagFacts
+    texts: Texts
+    rows: npt.NDArray[np.int64]
+    family: Family
+    repeated: bool
+
+
 Repairs = list[tuple[npt.NDArray[np.int64], Reason]]
 
 
@@ -67,7 +88,7 @@ def decode_leaves(
     for number in np.unique(group).tolist():
         rows = leaf[group == number]
         family, repeated = FAMILIES[number // 2], bool(number % 2)
-        flat = _DECODERS[family](table, facts, texts, rows, family, repeated)
+        flat = _DECODERS[family](_Wanted(table, facts, texts, rows, family, repeated))
         decoded.append(_fitting(paths, rows, flat, repeated))
         repairs += [(rows[at], reason) for reason, at in flat.repairs]
     return decoded, repairs
@@ -97,20 +118,13 @@ def _fitting(
     return paths.node[rows], Leaves(rows, flat.values, starts, counts)
 
 
-def _text(
-    table: ElementTable,
-    facts: TagFacts,
-    texts: Texts,
-    rows: npt.NDArray[np.int64],
-    family: Family,
-    repeated: bool,
-) -> Flat:
+def _text(wanted: _Wanted) -> Flat:
     """Text: whole in a column of one value, backslashes included; split in an array."""
-    values = texts.take(rows)
-    if not repeated:
-        return _all_fit(values, np.ones(len(rows), np.int64))
+    values = wanted.texts.take(wanted.rows)
+    if not wanted.repeated:
+        return _all_fit(values, np.ones(len(values), np.int64))
     parts, counts = split(values, trim_both=False)
-    both = facts.trim[rows] == Trim.BOTH
+    both = wanted.facts.trim[wanted.rows] == Trim.BOTH
     if both.any() and pc.any(pc.starts_with(parts, " ")).as_py():
         parts = pc.if_else(pa.array(np.repeat(both, counts)), pc.utf8_ltrim(parts, characters=" "), parts)
     return _all_fit(parts, counts)
@@ -120,59 +134,29 @@ def _all_fit(values: pa.Array, counts: npt.NDArray[np.int64]) -> Flat:
     return Flat(values, counts, np.zeros(len(counts), np.uint8))
 
 
-def _components(
-    texts: Texts, rows: npt.NDArray[np.int64], repeated: bool
-) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
+def _components(wanted: _Wanted) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
     """Components of text with a format; one value is not copied to be split unless some has a backslash."""
-    values = texts.take(rows)
-    if not repeated and not pc.any(pc.match_substring(values, "\\")).as_py():
-        return values, np.ones(len(rows), np.int64)
+    values = wanted.texts.take(wanted.rows)
+    if not wanted.repeated and not pc.any(pc.match_substring(values, "\\")).as_py():
+        return values, np.ones(len(values), np.int64)
     return split(values, trim_both=True)
 
 
-def _names(
-    table: ElementTable,
-    facts: TagFacts,
-    texts: Texts,
-    rows: npt.NDArray[np.int64],
-    family: Family,
-    repeated: bool,
-) -> Flat:
-    return decode_names(*_components(texts, rows, repeated))
+def _names(wanted: _Wanted) -> Flat:
+    return decode_names(*_components(wanted))
 
 
-def _dates(
-    table: ElementTable,
-    facts: TagFacts,
-    texts: Texts,
-    rows: npt.NDArray[np.int64],
-    family: Family,
-    repeated: bool,
-) -> Flat:
-    return decode_dates(*_components(texts, rows, repeated))
+def _dates(wanted: _Wanted) -> Flat:
+    return decode_dates(*_components(wanted))
 
 
-def _times(
-    table: ElementTable,
-    facts: TagFacts,
-    texts: Texts,
-    rows: npt.NDArray[np.int64],
-    family: Family,
-    repeated: bool,
-) -> Flat:
-    return decode_times(*_components(texts, rows, repeated))
+def _times(wanted: _Wanted) -> Flat:
+    return decode_times(*_components(wanted))
 
 
-def _date_times(
-    table: ElementTable,
-    facts: TagFacts,
-    texts: Texts,
-    rows: npt.NDArray[np.int64],
-    family: Family,
-    repeated: bool,
-) -> Flat:
-    values, counts = _components(texts, rows, repeated)
-    zones = instance_zones(table, texts)[table.instance[rows]]
+def _date_times(wanted: _Wanted) -> Flat:
+    values, counts = _components(wanted)
+    zones = instance_zones(wanted.table, wanted.texts)[wanted.table.instance[wanted.rows]]
     return decode_date_times(values, counts, np.repeat(zones, counts))
 
 
@@ -185,18 +169,11 @@ def instance_zones(table: ElementTable, texts: Texts) -> npt.NDArray[np.int64]:
     return zones
 
 
-def _numbers(
-    table: ElementTable,
-    facts: TagFacts,
-    texts: Texts,
-    rows: npt.NDArray[np.int64],
-    family: Family,
-    repeated: bool,
-) -> Flat:
-    return decode_numbers(table, texts, rows, family)
+def _numbers(wanted: _Wanted) -> Flat:
+    return decode_numbers(wanted.table, wanted.texts, wanted.rows, wanted.family)
 
 
-_DECODERS: dict[Family, Callable[..., Flat]] = {
+_DECODERS: dict[Family, Callable[[_Wanted], Flat]] = {
     Family.TEXT: _text,
     Family.PERSON_NAME: _names,
     Family.DATE: _dates,
