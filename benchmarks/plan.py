@@ -46,11 +46,14 @@ class Suite:
 
 
 def _every_set(contender: str, **more: object) -> tuple[Measurement, ...]:
-    return tuple(Measurement(name, contender, **more) for name in SETS if name != "typical")  # type: ignore[arg-type]
+    names = [name for name in SETS if name not in {"typical", "many"}]
+    return tuple(Measurement(name, contender, **more) for name in names)  # type: ignore[arg-type]
 
 
-def _options(contender: str, name: str, values: tuple[object, ...], **more: object) -> tuple[Measurement, ...]:
-    base = Measurement("typical", contender)
+def _options(
+    contender: str, name: str, values: tuple[object, ...], files: str = "typical", **more: object
+) -> tuple[Measurement, ...]:
+    base = Measurement(files, contender)
     return tuple(replace(base, options={**more, name: value}) for value in values)
 
 
@@ -77,7 +80,7 @@ SUITES: Mapping[str, Suite] = {
         repeats=3,
     ),
     "batch-size": Suite("Files a batch", _options(BATCHES, "batch_size", (100, 250, 500, 1000, 2000, 4000))),
-    "processes": Suite("Processes", _options(PARQUET, "processes", (1, 2, 4))),
+    "processes": Suite("Processes", _options(PARQUET, "workers", (1, 2, 4), files="many")),
     "sinks": Suite(
         "Destinations",
         (

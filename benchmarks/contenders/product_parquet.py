@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from benchmarks.contenders import NotInstalledError, Outcome, temporary_directory
 
 TITLE = "**dicom-bq**, to zstd Parquet"
-KEYWORDS = ("processes",)  # options that are arguments of `export`
+KEYWORDS = ("workers",)  # options that are arguments of `export`
 _target = Path()
 _directory = ""
 _keywords: dict[str, Any] = {}
@@ -18,11 +17,11 @@ _keywords: dict[str, Any] = {}
 
 def prepare(options: Mapping[str, object], name: str = "product.parquet") -> None:
     """Imports, the directory to read when it is to be all of it, and a place to write to."""
-    from dicom_bq.job import export
+    from dicom_bq.reading import ReadOptions
 
     global _directory, _keywords, _target  # noqa: PLW0603
     _keywords = {keyword: options[keyword] for keyword in KEYWORDS if keyword in options}
-    if absent := _keywords.keys() - inspect.signature(export).parameters.keys():
+    if absent := _keywords.keys() - ReadOptions.__annotations__.keys():
         message = f"this version of dicom-bq has no {', '.join(absent)}"
         raise NotInstalledError(message)
     _directory = str(options.get("directory", ""))

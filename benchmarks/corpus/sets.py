@@ -96,5 +96,6 @@ SETS: Mapping[str, CorpusSet] = {
     "charsets": CorpusSet("Latin-1, UTF-8, ISO 2022 IR 87, GB18030", _mixed(MULTI_BYTE)),
     "wide": CorpusSet("typical mix, table of 1,600 leaves and more", _with_wide),
     "multiframe": CorpusSet("enhanced CT, 500 frames", _frames, files=(8, 2)),
+    "many": CorpusSet("typical mix, no pixel data", _mixed(TYPICAL), pixel_bytes=0, files=(32_000, 2000)),
     "odd": CorpusSet("typical mix, 2 % oddly written or cut short", _mixed(TYPICAL), rewrite=_odd),
 }
