@@ -205,7 +205,10 @@ class Reading:
             raise self.tally.bug  # no table is better than one that a bug left empty
 
     def _some(self, batch: list[T], scan: Callable[[list[T]], Scanned], name: Callable[[T], str]) -> Iterator[Built]:
-        """Rows of some instances. A bug that one of them meets costs its row, not the job."""
+        """Rows of some instances: in halves if they are too much for one batch.
+
+        So that a bug that one of them meets costs its row, not the job, those that meet one are halved too.
+        """
         try:
             scanned = scan(batch)
             built = self._build(scanned) if scanned.uris else None

@@ -15,7 +15,7 @@ from dicom_bq.scan.heads import FORMS, find_data_sets, read_heads
 from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
 from dicom_bq.scan.merge import merge, without
 from dicom_bq.scan.normalise import as_table, normalise, swap
-from dicom_bq.scan.outcome import Failure, Scanned, ScanOptions, Skipped
+from dicom_bq.scan.outcome import BatchTooLargeError, Failure, Scanned, ScanOptions, Skipped
 from dicom_bq.scan.part10 import scan_file
 from dicom_bq.scan.rows import Form
 
@@ -23,7 +23,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
-MAX_ROUND_BYTES = 64 << 20
+MAX_ROUND_BYTES = 16 << 20
 """Of one arena; the files of a longer round are taken in parts."""
 FILE = len(FORMS)
 MAX_JUMPS = 8
@@ -52,17 +52,21 @@ def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scann
 
     Returns:
         One table of all readable files, in the order given; the others by name, with the reason.
+
+    Raises:
+        BatchTooLargeError: They hold more than one batch should.
     """
     options = options or ScanOptions()
     pieces = _Pieces()
     if options.lockstep:
-        _scan_lockstep(uris, pieces, options.max_header_bytes & ~1)
+        _scan_lockstep(uris, pieces, options)
     else:
         pieces.odd = list(range(len(uris)))
     batch, failures, skipped = Batch(), list[Failure](), list[Skipped]()
     numbers = []
     for number in sorted(pieces.odd):
         outcome = scan_file(uris[number], batch, options)
+        _check_size(len(uris), pieces.tables, options, len(batch.rows), batch.size)
         if outcome is None:
             numbers.append(number)
         elif isinstance(outcome, Failure):
@@ -104,14 +108,27 @@ class _Work:
         return cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
 
 
-def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, limit: int) -> None:
-    """Walk what can be walked in lock-step, within ``limit`` bytes of each file; the rest is in ``pieces.odd``."""
-    count = len(uris)
+def _check_size(
+    files: int, tables: Sequence[ElementTable], options: ScanOptions, elements: int = 0, size: int = 0
+) -> None:
+    """Raise BatchTooLargeError if what has been read is too much; a single file has a bound of its own."""
+    elements += sum(len(table) for table in tables)
+    size += sum(len(table.arena) for table in tables)
+    if files > 1 and (size > options.max_batch_bytes or elements > options.max_batch_elements):
+        raise BatchTooLargeError
+
+
+def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions) -> None:
+    """Walk what can be walked in lock-step, within the bytes allowed of each file; the rest is in ``pieces.odd``."""
+    count, limit = len(uris), options.max_header_bytes & ~1
     todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, FILE, np.int8))
     for _ in range(MAX_JUMPS):
         jumped: list[_Work] = []
         for size in sorted({min(size, limit) for size in READ_SIZES}):
-            parts = [_round(uris, part, size, pieces, jumped) for part in _parts(todo, size)]
+            parts = []
+            for part in _parts(todo, size):
+                parts.append(_round(uris, part, size, pieces, jumped))
+                _check_size(count, pieces.tables, options)
             todo = _Work.of(parts) if parts else todo.where(slice(0))
         pieces.odd += todo.number.tolist()
         if not any(len(work.number) for work in jumped):

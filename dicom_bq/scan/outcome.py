@@ -16,10 +16,18 @@ class ScanOptions:
     Attributes:
         max_header_bytes: A header, or an inflated data set, larger than this is a failure, not a memory problem.
         lockstep: Walk files together where they can be; False walks each by itself, for comparison.
+        max_batch_bytes: Values of several files together.
+        max_batch_elements: Data elements of several files together; each takes up to 0.5 KB on its way to a column.
     """
 
     max_header_bytes: int = 256 << 20
     lockstep: bool = True
+    max_batch_bytes: int = 64 << 20
+    max_batch_elements: int = 1_000_000
+
+
+class BatchTooLargeError(Exception):
+    """Several files are more than a batch should hold; fewer of them may not be."""
 
 
 @dataclass(frozen=True, slots=True)
