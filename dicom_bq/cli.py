@@ -27,6 +27,7 @@ from dicom_bq.errors import (
     SchemaError,
     SchemaLimitError,
     UsageError,
+    WorkerError,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ EXIT_CODES: Mapping[type[DicomBqError], int] = {
     UsageError: USAGE,
     SchemaError: USAGE,
     ScanError: FAILED,
+    WorkerError: BUG,
 }
 """By class of error; the first that fits."""
 
