@@ -57,10 +57,13 @@ def gather(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], length: n
         start: First byte of each value, in any order.
         length: Bytes of each value.
     """
-    order = np.argsort(start, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(0, 2 * len(order), 2)
-    return overlay(arena, start[order], (start + length)[order]).take(pa.array(place))
+    place = np.arange(0, 2 * len(start), 2)
+    end = start + length
+    if np.any(start[1:] < start[:-1]):
+        order = np.argsort(start, kind="stable")
+        start, end = start[order], end[order]
+        place[order] = np.arange(0, 2 * len(order), 2)
+    return overlay(arena, start, end).take(pa.array(place))
 
 
 def contents(values: pa.BinaryArray) -> npt.NDArray[np.uint8]:

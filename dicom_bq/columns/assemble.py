@@ -114,7 +114,9 @@ class Assembly:
         entry = dictionary.lookup(column.key)
         codes = [entry.repeater_id(tag) if entry else "" for tag in tags[order].tolist()]
         inner = kind.value_type.field(1).type
-        value = _scatter(values, starts[order], counts[order], np.arange(len(order)), inner, len(order))
+        counts = counts[order]
+        values, starts = _gather(values, starts[order], counts), np.cumsum(counts) - counts
+        value = _scatter(values, starts, counts, np.arange(len(order)), inner, len(order))
         records = pa.StructArray.from_arrays([pa.array(codes, pa.string()), value], fields=list(kind.value_type))
         return list_array(records, holder[order], size, kind)
 
@@ -137,8 +139,8 @@ def _scatter(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: p
 
     Args:
         values: What the elements' values are among.
-        starts: First value of each element.
-        counts: Values of each element.
+        starts: First value of each element, ascending.
+        counts: Values of each element; 1 unless the column is a list.
         holder: Row of each element, ascending, none twice.
         kind: Arrow type of the column.
         size: Rows.
@@ -148,8 +150,8 @@ def _scatter(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: p
         offsets[holder + 1] = counts
         np.cumsum(offsets, out=offsets)
         return pa.ListArray.from_arrays(pa.array(offsets), _gather(values, starts, counts), type=kind)
-    if len(starts) == size:
-        return _gather(values, starts, counts)
+    if len(starts) == size and int(starts[-1] - starts[0]) == size - 1:  # no other value is between them
+        return values.slice(int(starts[0]), size)
     index, absent = np.zeros(size, np.int64), np.ones(size, np.bool_)
     index[holder], absent[holder] = starts, False
     return pc.take(values, pa.array(index, mask=absent))

@@ -10,6 +10,7 @@ assemble   Arrow arrays, nested as the schema is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -131,9 +132,9 @@ def _parts(decoded: list[tuple[npt.NDArray[np.int32], Leaves]]) -> dict[int, Par
     """Decoded elements by node."""
     parts: dict[int, Part] = {}
     for nodes, leaves in decoded:
-        used, first, count = np.unique(nodes, return_index=True, return_counts=True)
-        for node, begin, size in zip(used.tolist(), first.tolist(), count.tolist(), strict=True):
-            parts[node] = Part(leaves, begin, begin + size)
+        edges = [*np.flatnonzero(np.diff(nodes, prepend=NO_NODE)).tolist(), len(nodes)]
+        for node, (begin, end) in zip(nodes[edges[:-1]].tolist(), itertools.pairwise(edges), strict=True):
+            parts[node] = Part(leaves, begin, end)
     return parts
 
 

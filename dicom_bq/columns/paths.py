@@ -249,10 +249,12 @@ def _readable() -> npt.NDArray[np.bool_]:
 
 def _supersede(table: ElementTable, paths: Paths, rows: npt.NDArray[np.int64]) -> None:
     """Of elements with the same tag in the same data set only the last counts (PS3.5 7.1 allows one)."""
-    tag = table.tag[rows].astype(np.int64)
-    holder = np.where(table.item[rows] == ROOT, -1 - table.instance[rows], table.item[rows]).astype(np.int64)
-    if not np.any((holder[1:] == holder[:-1]) & (tag[1:] <= tag[:-1])):
+    tag = table.tag[rows]
+    falls = np.flatnonzero(tag[1:] <= tag[:-1])  # mostly where one data set ends and the next begins
+    before, after = rows[falls], rows[falls + 1]
+    if not np.any((table.item[before] == table.item[after]) & (table.instance[before] == table.instance[after])):
         return
+    holder = np.where(table.item[rows] == ROOT, -1 - table.instance[rows], table.item[rows])
     order = np.lexsort((tag, holder))
     same = (holder[order][1:] == holder[order][:-1]) & (tag[order][1:] == tag[order][:-1])
     earlier = rows[order[:-1][same]]

@@ -122,11 +122,11 @@ def _levels(tokens: Tokens, delimiter: Array, close: Array) -> Array:
 def _holders(tokens: Tokens, level: Array, wanted: Array) -> Array:
     """The latest opening token one level out, of the same file."""
     holder = np.full(len(level), NONE, np.int64)
-    opens = np.flatnonzero(tokens.opens & wanted)
-    deepest = int(level[wanted].max(initial=0))
-    for outer in range(deepest):
-        inner = np.flatnonzero((level == outer + 1) & wanted)
-        candidates = opens[level[opens] == outer]
+    nested, opens = np.flatnonzero((level > 0) & wanted), np.flatnonzero(tokens.opens & wanted)
+    level_of_nested, level_of_open = level[nested], level[opens]
+    for outer in range(int(level_of_nested.max(initial=0))):
+        inner = nested[np.flatnonzero(level_of_nested == outer + 1)]
+        candidates = opens[np.flatnonzero(level_of_open == outer)]
         if not len(inner) or not len(candidates):
             continue
         place = np.searchsorted(candidates, inner) - 1

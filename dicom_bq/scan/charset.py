@@ -23,6 +23,7 @@ from dicom_bq.spans import distinct_values, reduce_spans
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 ESCAPE = 0x1B
+HIGH_BITS = np.uint64(0x8080808080808080)
 DEFAULT_REPERTOIRE = "iso8859"
 """pydicom's name for the encoding of ISO IR 6, which it reads as Latin-1."""
 DELIMITERS = {"PN": {0x5E, 0x3D}, "": {0x09, 0x0A, 0x0C, 0x0D}}
@@ -61,11 +62,12 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
     values, value_of = distinct_values(table.arena, table.offset[rows], table.length[rows])
     keys, key_of = np.unique((value_of * len(sets) + set_of) * 2 + (table.vr[rows] == PN), return_inverse=True)
     texts, reasons = [], []
-    for key in keys.tolist():
-        encodings = sets[key // 2 % len(sets)]
-        text = decode(values[key // 2 // len(sets)], encodings, is_name=bool(key % 2))
-        texts.append(text.encode("utf-8", "replace"))
-        reasons.append(_reason(text, encodings))
+    with quiet():
+        for key in keys.tolist():
+            encodings = sets[key // 2 % len(sets)]
+            text = decode(values[key // 2 // len(sets)], encodings, is_name=bool(key % 2))
+            texts.append(text.encode("utf-8", "replace"))
+            reasons.append(_reason(text, encodings))
     return _replaced(table, rows, [texts[key] for key in key_of.tolist()], [reasons[key] for key in key_of.tolist()])
 
 
@@ -91,15 +93,31 @@ def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArr
     if not len(rows):
         return rows
     start, end = table.offset[rows], table.offset[rows] + table.length[rows]
+    near = _near_special(table.arena, start, end)
+    start, end = start[near], end[near]
     special = reduce_spans(table.arena, start, end, np.bitwise_or) >= 0x80
     escapes = np.flatnonzero(table.arena == ESCAPE)
     if len(escapes):
-        order = np.argsort(start, kind="stable")
-        at = np.searchsorted(start[order], escapes, side="right") - 1
-        inside = np.flatnonzero((at >= 0) & (escapes < end[order[at]]))
-        special[order[at[inside]]] = True
-    found: npt.NDArray[np.int64] = rows[np.flatnonzero(special)]
+        next_escape = np.append(escapes, len(table.arena))[np.searchsorted(escapes, start)]
+        special |= next_escape < end
+    found: npt.NDArray[np.int64] = rows[near[np.flatnonzero(special)]]
     return found
+
+
+def _near_special(
+    arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Which values have a byte over 127 or an escape in them or within eight bytes around: few, and found quickly.
+
+    Eight bytes are looked at as one number, and a running count says whether any in a stretch of them is special.
+    """
+    words = np.zeros(len(arena) // 8 + 1, np.uint64)
+    words.view(np.uint8)[: len(arena)] = arena
+    special = (words & HIGH_BITS) != 0
+    special[np.flatnonzero(arena == ESCAPE) >> 3] = True
+    count = np.zeros(len(words) + 1, np.int32)
+    np.cumsum(special, out=count[1:])
+    return np.flatnonzero(count[(end + 7) >> 3] > count[start >> 3])
 
 
 def _character_sets(
@@ -134,14 +152,13 @@ def python_encodings(value: bytes) -> tuple[str, ...]:
 
 
 def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
-    """Decode one value, code extensions included; what does not decode becomes U+FFFD."""
+    """Decode one value, code extensions included; what does not decode becomes U+FFFD. To be called in ``quiet``."""
     from pydicom.charset import decode_bytes
 
-    with quiet():
-        try:
-            text = decode_bytes(raw, list(encodings), DELIMITERS["PN" if is_name else ""])
-        except (UnicodeError, LookupError, ValueError):  # only when the caller made pydicom strict
-            return raw.decode("ascii", "replace")
+    try:
+        text = decode_bytes(raw, list(encodings), DELIMITERS["PN" if is_name else ""])
+    except (UnicodeError, LookupError, ValueError):  # only when the caller made pydicom strict
+        return raw.decode("ascii", "replace")
     for encoding in encodings if "\x1b" in text else ():
         text = text.replace(LEFT_IN_TEXT[encoding], "") if encoding in LEFT_IN_TEXT else text
     return text

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ from dicom_bq.scan.meta import (
 )
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form
 from dicom_bq.scan.tables import LONG
+from dicom_bq.spans import distinct_values
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -39,6 +40,8 @@ PREFIX = 128
 """Bytes of the preamble; the prefix follows it (PS3.10 7.1)."""
 PREFIX_WORD = int.from_bytes(b"DICM", "little")
 FORMS = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
+LONGEST_UID = 128
+"""Bytes looked at: twice what a UID may have (PS3.5 6.2), so that a longer one is not taken for one of these."""
 META_STEPS = 64
 """Elements of group 0002 looked at; there are 16 in the standard."""
 
@@ -200,16 +203,19 @@ def _without_prefix(heads: Heads, meta: Array, files: Array, bare: dict[Form, li
 def _sort(heads: Heads, position: Array, uids: dict[int, Array], done: Array) -> dict[Form, Array]:
     """Divide files by transfer syntax; those whose first element looks otherwise are for the scalar walker."""
     word_at = words(heads.arena)
-    numbers = np.array([_form_number(_text(heads, uids, number)) for number in done.tolist()], np.int8)
+    syntaxes, syntax_of = _distinct(heads, uids[META_TRANSFER_SYNTAX][done])
+    classes, class_of = _distinct(heads, uids[META_SOP_CLASS][done])
+    form_numbers = np.array([[_form_number(syntax, sop) for sop in classes] for syntax in syntaxes], np.int8)
+    numbers = form_numbers[syntax_of, class_of] if len(done) else np.zeros(0, np.int8)
     code = vr_table()[((word_at[position[done]] >> np.uint64(32)) & HALF).astype(np.intp)]
     has_vr = code != NOT_A_VR
     return {form: done[(numbers == at) & (has_vr != form.implicit)] for at, form in enumerate(FORMS)}
 
 
-def _text(heads: Heads, uids: dict[int, Array], number: int) -> tuple[bytes, bytes]:
-    """Transfer Syntax UID and Media Storage SOP Class UID of a file as they are."""
-    (at, size), (class_at, class_size) = uids[META_TRANSFER_SYNTAX][number], uids[META_SOP_CLASS][number]
-    return heads.arena[at : at + size].tobytes(), heads.arena[class_at : class_at + class_size].tobytes()
+def _distinct(heads: Heads, found: Array) -> tuple[list[bytes], Array]:
+    """Different UIDs, without padding, among those found at some positions with some lengths; which each one is."""
+    values, value_of = distinct_values(heads.arena, found[:, 0], np.minimum(found[:, 1], LONGEST_UID))
+    return [value.rstrip(b"\0 ") for value in values], value_of
 
 
 @cache
@@ -218,10 +224,6 @@ def _form_numbers() -> dict[bytes, int]:
     return left_out | {IMPLICIT_UID.encode(): 1, BIG_ENDIAN_UID.encode(): 2}
 
 
-@lru_cache(256)
-def _form_number(uids: tuple[bytes, bytes]) -> int:
+def _form_number(syntax: bytes, sop_class: bytes) -> int:
     """Number in ``FORMS``, -1 for what the scalar walker reads."""
-    syntax, sop_class = (uid.rstrip(b"\0 ") for uid in uids)
-    if sop_class == MEDIA_STORAGE_DIRECTORY.encode():
-        return -1
-    return _form_numbers().get(syntax, 0)
+    return -1 if sop_class == MEDIA_STORAGE_DIRECTORY.encode() else _form_numbers().get(syntax, 0)

@@ -46,6 +46,14 @@ def vr_table() -> Array:
     return table
 
 
+@cache
+def opaque_codes() -> Array:
+    """By VR number: values are never needed, whatever the tag; bool, shape (256,)."""
+    opaque = np.zeros(256, np.bool_)
+    opaque[list(tables().opaque)] = True
+    return opaque
+
+
 @dataclass(frozen=True, slots=True)
 class TagSet:
     """A set of tags that is asked about for whole arrays: a hash table without collisions.

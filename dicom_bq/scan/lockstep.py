@@ -43,9 +43,19 @@ import numpy.typing as npt
 from dicom_bq.elements import ABSENT, ROOT, UNDEFINED_LENGTH, ElementTable
 from dicom_bq.scan.brackets import NONE, Nested, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
-from dicom_bq.scan.lanes import ENCAPSULATED, HALF, WORD, Lanes, advance, item_positions, tag_sets, vr_table
+from dicom_bq.scan.lanes import (
+    ENCAPSULATED,
+    HALF,
+    WORD,
+    Lanes,
+    advance,
+    item_positions,
+    opaque_codes,
+    tag_sets,
+    vr_table,
+)
 from dicom_bq.scan.rows import Form
-from dicom_bq.scan.tables import LONG, SQ, tables
+from dicom_bq.scan.tables import LONG, SQ
 from dicom_bq.spans import contents, gather
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -147,13 +157,14 @@ def _tokens(
     """The headers of reached lanes in file order; with their tag words and stored VR numbers."""
     sizes = np.where(reached, lanes.count, 0)
     offset = np.cumsum(sizes) - sizes
-    kept = np.flatnonzero(reached[lanes.token_lane])
-    place = offset[lanes.token_lane[kept]] + lanes.token_step[kept]
+    place = offset[lanes.token_lane] + lanes.token_step
+    kept = None if reached.all() else np.flatnonzero(reached[lanes.token_lane])
+    place = place if kept is None else place[kept]
     total = int(sizes.sum())
 
     def placed(values: Array) -> Array:
         out = np.empty(total, values.dtype)
-        out[place] = values[kept]
+        out[place] = values if kept is None else values[kept]
         return out
 
     position, header, length = placed(lanes.token_position), placed(lanes.token_header), placed(lanes.token_length)
@@ -175,7 +186,8 @@ def _tokens(
         code &= LONG - 1
     element = word >> np.uint64(16)
     item = delimiter & (element == 0xE000)
-    first = np.searchsorted(file, np.arange(len(span.start) + 1))
+    first = np.zeros(len(span.start) + 1, np.int64)
+    np.cumsum(np.bincount(owner, sizes, len(span.start)).astype(np.int64), out=first[1:])
     tokens = Tokens(
         position=position,
         value=value,
@@ -235,11 +247,14 @@ def _fields(tokens: Tokens) -> dict[str, Array]:
 
 def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     """Elements whose value is not needed."""
-    wanted: Array = tag_sets()[1].has(word)
-    if not implicit:
-        stored = np.isin(code, np.array(sorted(tables().opaque), np.uint8))
-        wanted = wanted & stored | stored & (word & np.uint64(1) == 1)  # no dictionary reads a private OB as anything
-    return wanted
+    opaque = tag_sets()[1]
+    if implicit:
+        return opaque.has(word)
+    found = np.zeros(len(word), np.bool_)
+    stored = np.flatnonzero(opaque_codes()[code])
+    # no dictionary reads a private OB as anything
+    found[stored] = opaque.has(word[stored]) | (word[stored] & np.uint64(1) == 1)
+    return found
 
 
 def _table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -46,49 +47,58 @@ def merge(
         The table, and the row in it of each row of ``scalar``.
     """
     parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
-    instance = np.concatenate([part.instance for part in parts])
-    exported = np.zeros(files, np.bool_)
-    exported[instance] = True
+    sizes = np.array([np.bincount(part.instance, minlength=files) for part in parts])
+    exported = sizes.any(axis=0)
     exported[numbers] = True
     number_of = (np.cumsum(exported) - 1).astype(np.int32)
-    order = np.argsort(instance.astype(np.uint16) if files <= 1 << 16 else instance, kind="stable")
-    moved = np.empty(len(order), np.int64)
-    moved[order] = np.arange(len(order))
-    table = _joined(parts, order, moved)
-    scalar_rows = moved[len(order) - len(scalar) :]
+    moved = _places(parts, sizes)
+    table = _joined(parts, moved)
     notes = [
         replace(
             note,
             instance=int(number_of[numbers[note.instance]]),
-            row=int(scalar_rows[note.row]) if note.row >= 0 else -1,
+            row=int(moved[-1][note.row]) if note.row >= 0 else -1,
         )
         for note in scalar.notes
     ]
-    instances, dense = int(exported.sum()), number_of[instance[order]]
-    return replace(table, instances=instances, instance=dense, notes=tuple(notes)), scalar_rows
+    dense = np.repeat(number_of, sizes.sum(axis=0))
+    return replace(table, instances=int(exported.sum()), instance=dense, notes=tuple(notes)), moved[-1]
 
 
-def _joined(parts: Sequence[ElementTable], order: Array, moved: Array) -> ElementTable:
+def _places(parts: Sequence[ElementTable], sizes: Array) -> list[Array]:
+    """Row in the result of each row of each part: file after file, and of one file part after part.
+
+    Args:
+        parts: The parts; the elements of a file follow each other in each.
+        sizes: Elements of each file in each part; shape (parts, files).
+    """
+    ends = np.cumsum(sizes.T).reshape(sizes.T.shape).T
+    before = np.cumsum(sizes, axis=1) - sizes
+    shifts = ends - sizes - before
+    return [
+        np.arange(len(part)) + np.repeat(shift, size) for part, shift, size in zip(parts, shifts, sizes, strict=True)
+    ]
+
+
+def _joined(parts: Sequence[ElementTable], moved: Sequence[Array]) -> ElementTable:
     """All parts as one table, arenas one after the other.
 
     Args:
         parts: The parts.
-        order: Row among all parts' rows, for each row of the result.
-        moved: The inverse.
+        moved: Row in the result of each row of each part.
     """
+    total = sum(map(len, parts))
 
-    def column(name: str) -> Array:
-        joined: Array = np.concatenate([getattr(part, name) for part in parts])[order]
-        return joined
+    def column(name: str, firsts: Sequence[int] | None = None) -> Array:
+        """A column; with ``firsts`` of numbers that count from the start of their part, negative ones excepted."""
+        out = np.empty(total, getattr(parts[0], name).dtype)
+        for number, (part, rows) in enumerate(zip(parts, moved, strict=True)):
+            values = getattr(part, name)
+            out[rows] = np.where(values < 0, values, values + firsts[number]) if firsts and firsts[number] else values
+        return out
 
-    def shifted(name: str, counts: Sequence[int]) -> Array:
-        """A column of numbers that count from the start of their part; negative ones stay."""
-        before = np.cumsum([0, *counts])
-        columns = [(getattr(part, name).astype(np.int64), at) for part, at in zip(parts, before, strict=False)]
-        return np.concatenate([np.where(numbers < 0, numbers, numbers + at) for numbers, at in columns])
-
-    item = shifted("item", [len(part.item_sequence) for part in parts])[order].astype(np.int32)
-    sequence = moved[shifted("item_sequence", [len(part) for part in parts])]
+    item = column("item", _firsts(len(part.item_sequence) for part in parts))
+    sequence = np.concatenate([rows[part.item_sequence] for part, rows in zip(parts, moved, strict=True)])
     item, sequence = in_sequence_order(item, sequence)
     return replace(
         parts[0],
@@ -97,8 +107,13 @@ def _joined(parts: Sequence[ElementTable], order: Array, moved: Array) -> Elemen
         tag=column("tag"),
         stored_vr=column("stored_vr"),
         vr=column("stored_vr"),
-        offset=shifted("offset", [len(part.arena) for part in parts])[order],
+        offset=column("offset", _firsts(len(part.arena) for part in parts)),
         length=column("length"),
         walked=column("walked"),
         item_sequence=sequence,
     )
+
+
+def _firsts(counts: Iterable[int]) -> list[int]:
+    """How many come before each part."""
+    return list(itertools.accumulate(counts, initial=0))
