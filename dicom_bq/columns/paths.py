@@ -204,7 +204,13 @@ def _place_level(
     records = facts.repeater[rows] + np.int8(2) * (family == FAMILY_NUMBER[Family.PERSON_NAME])
     paths.set(_chosen(rows, level + records > MAX_LEVELS), Place.DROPPED, Reason.TOO_DEEP)
     paths.to_other(_chosen(rows, (family == UNKNOWN) & ~opaque & ~walked))
-    unreadable = known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored]
+    unreadable = (
+        known
+        & (family != OPAQUE)
+        & ~opaque
+        & ~walked
+        & ~_readable().take(family.astype(np.intp) * len(FAMILY_NUMBER) + stored)
+    )
     paths.to_other(_chosen(rows, unreadable), Reason.WRONG_VR)
     sequence = walked & ((family == SEQUENCE) | (family == UNKNOWN))
     if level >= MAX_LEVELS:

@@ -87,7 +87,7 @@ def nest(tokens: Tokens) -> Nested:
     shallow = level < MAX_LEVEL
     if not shallow.all():
         well_formed[tokens.file[~shallow]] = False
-    holder = _holders(tokens, level, shallow & well_formed[tokens.file])
+    holder = _holders(tokens, level, shallow & np.repeat(well_formed, np.diff(tokens.first)))
 
     odd_level = (level & 1).astype(np.bool_)
     bad = odd_level != (tokens.item | tokens.sequence_end)
@@ -115,7 +115,7 @@ def _levels(tokens: Tokens, delimiter: Array, close: Array) -> Array:
     inside = starts < len(running)
     before = np.zeros(len(starts), np.int64)
     before[inside] = running[starts[inside]]
-    level: Array = running - before[tokens.file]
+    level: Array = running - np.repeat(before, np.diff(tokens.first))
     return level
 
 

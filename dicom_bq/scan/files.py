@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dicom_bq.elements import ElementTable
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.heads import FORMS, find_data_sets, read_heads
+from dicom_bq.scan.lanes import item_positions
 from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
 from dicom_bq.scan.merge import merge, without
 from dicom_bq.scan.normalise import as_table, normalise, swap
@@ -152,9 +153,15 @@ def _round(uris: Sequence[str], work: _Work, size: int, pieces: _Pieces, jumped:
     stop, form = heads.end.copy(), work.form.copy()
     tables: list[ElementTable] = []
 
+    candidates: dict[bool, Array] = {}
+
     def walk(files: Array, start: Array, end: Array, missing: Array, encoding: Form) -> None:
         if len(files):
-            walked = walk_lockstep(heads.arena, Span(start[files], end[files], missing[files]), encoding)
+            big = encoding.big_endian
+            if big not in candidates:
+                candidates[big] = item_positions(heads.arena, big_endian=big)
+            span = Span(start[files], end[files], missing[files])
+            walked = walk_lockstep(heads.arena, span, encoding, candidates[big])
             verdict[files], stop[files] = walked.verdict, walked.stop
             table = swap(walked.table, np.arange(len(walked.table))) if encoding.big_endian else walked.table
             tables.insert(0, replace(table, instance=work.number[files[table.instance]]))

@@ -161,7 +161,7 @@ def advance(arena: Array, start: Array, end: Array, form: Form) -> Lanes:
         if len(steps) >= LONG_RUN and len(lane) < FEW_LANES:
             stop[lane] = ODD
             break
-        inside = np.flatnonzero(position <= last)  # numbers pick out eight times as fast as booleans do
+        inside = (position <= last).nonzero()[0]  # numbers pick out eight times as fast as booleans do
         if len(inside) < len(lane):
             lane, position, last = lane[inside], position[inside], last[inside]
         header = word_at[position]
@@ -170,8 +170,8 @@ def advance(arena: Array, start: Array, end: Array, form: Form) -> Lanes:
         if steps:
             stays = (header & WORD) == ITEM_WORD
             if stays.any():
-                at_item[lane[np.flatnonzero(stays)]] = True
-                going = np.flatnonzero(~stays)
+                at_item[lane[stays.nonzero()[0]]] = True
+                going = (~stays).nonzero()[0]
                 lane, position, last, header = lane[going], position[going], last[going], header[going]
         length, following = read(word_at, position, header, big_endian=form.big_endian)
         steps.append((lane, position, header, length))
@@ -192,11 +192,11 @@ def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array,
 
 def _explicit_step(word_at: Array, position: Array, header: Array, *, big_endian: bool) -> tuple[Array, Array]:
     """Length of each element, and where its lane goes on. Most have a 16-bit length; the others are looked at again."""
-    code = vr_table()[(header >> np.uint64(32)).astype(np.uint16)]
+    code = vr_table().take(((header >> np.uint64(32)) & HALF).view(np.int64))
     length = header >> np.uint64(48)
     following = position + length.view(np.int64)
     following += 8
-    other = np.flatnonzero((code >= LONG) | ((header & HALF) == DELIMITER_HALF))
+    other = ((code >= LONG) | ((header & HALF) == DELIMITER_HALF)).nonzero()[0]
     if len(other):
         length[other], following[other] = _long_step(word_at, position[other], header[other], code[other], big_endian)
     return length, following

@@ -49,7 +49,6 @@ from dicom_bq.scan.lanes import (
     WORD,
     Lanes,
     advance,
-    item_positions,
     opaque_codes,
     tag_sets,
     vr_table,
@@ -104,15 +103,15 @@ class Walked:
     table: ElementTable
 
 
-def walk_lockstep(arena: Array, span: Span, form: Form) -> Walked:
+def walk_lockstep(arena: Array, span: Span, form: Form, candidates: Array) -> Walked:
     """Walk the data sets of a batch.
 
     Args:
         arena: Bytes, with ``lanes.PADDING`` after the last file.
         span: Where the data sets are.
         form: How they are encoded.
+        candidates: ``lanes.item_positions`` of the arena.
     """
-    candidates = item_positions(arena, big_endian=form.big_endian)
     file = np.searchsorted(span.start, candidates, side="right") - 1
     inside = (file >= 0) & (candidates < span.end[file])
     start = np.concatenate([span.start, candidates[inside]])
@@ -157,7 +156,7 @@ def _tokens(
     """The headers of reached lanes in file order; with their tag words and stored VR numbers."""
     sizes = np.where(reached, lanes.count, 0)
     offset = np.cumsum(sizes) - sizes
-    place = offset[lanes.token_lane] + lanes.token_step
+    place = offset.take(lanes.token_lane) + lanes.token_step
     kept = None if reached.all() else np.flatnonzero(reached[lanes.token_lane])
     place = place if kept is None else place[kept]
     total = int(sizes.sum())
@@ -179,8 +178,8 @@ def _tokens(
         sequence[open_ended] = ~opaque.has(word[open_ended])
         value = position + 8
     else:
-        code = vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)]
-        code[delimiter] = 0
+        code = vr_table().take(((header >> np.uint64(32)) & HALF).view(np.int64))
+        code[np.flatnonzero(delimiter)] = 0
         sequence = code == (SQ | LONG)
         value = position + 8 + ((code & LONG) >> 5)
         code &= LONG - 1
@@ -235,10 +234,10 @@ def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple
     What is left over of the first arena is Pixel Data and the like, most of it. Values left out begin at ABSENT.
     """
     wanted = np.flatnonzero(~unwanted)
-    size = length[wanted]
+    size = length.take(wanted)
     offset = np.full(len(start), ABSENT, np.int64)
     offset[wanted] = np.cumsum(size) - size
-    return contents(gather(arena, start[wanted], size)), offset
+    return contents(gather(arena, start.take(wanted), size)), offset
 
 
 def _fields(tokens: Tokens) -> dict[str, Array]:
@@ -263,23 +262,25 @@ def _table(
     """Elements of the files that were read."""
     word, code = header
     delimiter = tokens.item_end | tokens.sequence_end
-    wanted = read[tokens.file]
+    wanted = np.repeat(read, np.diff(tokens.first))
     element = np.flatnonzero(wanted & ~delimiter & ~tokens.item)
     items = np.flatnonzero(wanted & tokens.item)
     row_of = np.full(len(tokens.position) + 1, NONE, np.int64)
     row_of[element] = np.arange(len(element))
     item_of = np.full(len(tokens.position) + 1, ROOT, np.int32)
     item_of[items] = np.arange(len(items))
-    item, item_sequence = in_sequence_order(item_of[nested.holder[element]], row_of[nested.holder[items]])
-    tag, stored, walked = word[element], code[element], tokens.opens[element]
-    length = tokens.length[element]
+    item, item_sequence = in_sequence_order(item_of[nested.holder.take(element)], row_of[nested.holder[items]])
+    tag, stored, walked = word.take(element), code.take(element), tokens.opens.take(element)
+    length = tokens.length.take(element)
     at = np.flatnonzero(walked)
     length[at] = nested.content[element[at]]
-    values, offset = _values(arena, tokens.value[element], length, walked | _opaque(tag, stored, implicit=implicit))
+    values, offset = _values(
+        arena, tokens.value.take(element), length, walked | _opaque(tag, stored, implicit=implicit)
+    )
     return ElementTable(
         arena=values,
         instances=len(read),
-        instance=tokens.file[element],
+        instance=tokens.file.take(element),
         item=item,
         tag=((tag & HALF) << np.uint64(16) | tag >> np.uint64(16)).astype(np.uint32),
         stored_vr=stored,

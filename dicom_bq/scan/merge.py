@@ -48,7 +48,7 @@ def merge(
     """
     parts = [*tables, replace(scalar, instance=numbers[scalar.instance])]
     sizes = np.array([np.bincount(part.instance, minlength=files) for part in parts])
-    exported = sizes.any(axis=0)
+    exported = np.asarray(sizes.any(axis=0))
     exported[numbers] = True
     number_of = (np.cumsum(exported) - 1).astype(np.int32)
     moved = _places(parts, sizes)
@@ -94,7 +94,9 @@ def _joined(parts: Sequence[ElementTable], moved: Sequence[Array]) -> ElementTab
         out = np.empty(total, getattr(parts[0], name).dtype)
         for number, (part, rows) in enumerate(zip(parts, moved, strict=True)):
             values = getattr(part, name)
-            out[rows] = np.where(values < 0, values, values + firsts[number]) if firsts and firsts[number] else values
+            if firsts and firsts[number]:
+                values = values + (values >= 0) * values.dtype.type(firsts[number])
+            out[rows] = values
         return out
 
     item = column("item", _firsts(len(part.item_sequence) for part in parts))
