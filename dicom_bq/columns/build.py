@@ -2,6 +2,7 @@
 
 facts      what the rules say of each tag
 texts      where text begins and ends
+kinds      where elements of one tag and VR belong
 paths      which column each element belongs to
 decode     values, one VR family at a time; what does not fit goes to OtherElements
 nesting    which row of which record each element is in
@@ -22,7 +23,7 @@ from dicom_bq.columns.account import count_problems
 from dicom_bq.columns.assemble import Assembly, Part
 from dicom_bq.columns.decode import Leaves, decode_leaves
 from dicom_bq.columns.dropped import references
-from dicom_bq.columns.facts import tag_facts, vr_facts
+from dicom_bq.columns.facts import TagFacts, tag_facts, vr_facts
 from dicom_bq.columns.nesting import Nesting, nest, settle_sequences
 from dicom_bq.columns.other import raw_texts
 from dicom_bq.columns.paths import NO_NODE, ROOT_NODE, Paths, find_paths
@@ -57,7 +58,7 @@ class BuiltBatch:
         schema: Its columns; without a schema asked for, exactly those that have a value.
         problems: What was dropped, repaired, did not fit.
         placements: A ``Place`` for each element row; uint8.
-        reasons: Number in ``paths.REASON_NUMBER`` for each element row, 0 for none; uint8.
+        reasons: Number in ``kinds.REASON_NUMBER`` for each element row, 0 for none; uint8.
         paths: Nodes of the elements, for explanations.
     """
 
@@ -87,8 +88,7 @@ def build(
     facts = tag_facts(table.tag, options.numeric_strings)
     is_text = vr_facts().text[table.vr] & ~table.walked
     text_rows = np.flatnonzero(is_text)
-    trim = np.where(facts.trim, facts.trim, vr_facts().trim[table.vr])  # the dictionary's VR is the column's
-    texts = read_texts(table, text_rows, trim[text_rows])
+    texts = read_texts(table, text_rows, _trim(table, facts, text_rows))
     empty = np.where(is_text, texts.length, table.length) == 0
     paths = find_paths(table, facts, empty, options.max_sequence_bytes)
     decoded, repairs = decode_leaves(table, facts, paths, texts)
@@ -119,6 +119,14 @@ def build(
     repairs += [(texts.repaired, Reason.REPAIRED_NUL)]
     problems = count_problems(table, paths, repairs)
     return BuiltBatch(batch, schema, problems, paths.place, paths.reason, paths)
+
+
+def _trim(table: ElementTable, facts: TagFacts, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Ends that padding is removed from: as the dictionary's VR says, which is the column's, else as the stored one."""
+    trim = facts.trim.take(facts.code[rows])
+    without_entry = np.flatnonzero(trim == 0)
+    trim[without_entry] = vr_facts().trim[table.vr[rows[without_entry]]]
+    return trim
 
 
 def _sources(sources: Sequence[str] | None, table: ElementTable, options: BuildOptions) -> list[str] | None:

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from dicom_bq.columns.dates import decode_date_times, decode_dates, decode_times, parse_offset
 from dicom_bq.columns.facts import FAMILIES, TagFacts, Trim
 from dicom_bq.columns.flat import Flat
+from dicom_bq.columns.kinds import REASON_NUMBER
 from dicom_bq.columns.names import decode_names
 from dicom_bq.columns.numbers import decode_numbers
-from dicom_bq.columns.paths import REASON_NUMBER, Paths
+from dicom_bq.columns.paths import Paths
 from dicom_bq.columns.text import Texts, split
 from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.problems import Place, Reason
@@ -82,7 +83,7 @@ def decode_leaves(
     """
     leaf = np.flatnonzero((paths.place == Place.COLUMN) & ~table.walked)
     leaf = leaf[np.argsort(_small(paths.node[leaf]), kind="stable")]
-    group = facts.family[leaf].astype(np.int16) * 2 + facts.repeated[leaf]
+    group = (facts.family.astype(np.int16) * 2 + facts.repeated).take(facts.code[leaf])
     decoded: list[tuple[npt.NDArray[np.int32], Leaves]] = []
     repairs: Repairs = []
     for number in np.unique(group).tolist():
@@ -124,7 +125,7 @@ def _text(wanted: _Wanted) -> Flat:
     if not wanted.repeated:
         return _all_fit(values, np.ones(len(values), np.int64))
     parts, counts = split(values, trim_both=False)
-    both = wanted.facts.trim[wanted.rows] == Trim.BOTH
+    both = wanted.facts.trim[wanted.facts.code[wanted.rows]] == Trim.BOTH
     if both.any() and pc.any(pc.starts_with(parts, " ")).as_py():
         parts = pc.if_else(pa.array(np.repeat(both, counts)), pc.utf8_ltrim(parts, characters=" "), parts)
     return _all_fit(parts, counts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,12 +73,11 @@ def vr_facts() -> VRFacts:
 
 @dataclass(frozen=True, slots=True)
 class TagFacts:
-    """Arrays by element row.
+    """What is known of the different tags of a batch; arrays by their number but for ``code``.
 
     Attributes:
-        code: Number of the element's tag among the batch's different tags; int64.
-        keys: Column key of each different tag.
-        key: Column key: base tag, or ``PRIVATE_KEY`` + tag where no dictionary entry is.
+        code: Number of each element's tag; int64, shape (elements,).
+        keys: Column key: base tag, or ``PRIVATE_KEY`` + tag where no dictionary entry is.
         family: Number in ``FAMILIES`` of what the column holds; ``NOT_DATA``, or ``UNKNOWN`` without an entry.
         repeated: The column is an array.
         repeater: The element is of a repeating group.
@@ -85,7 +86,6 @@ class TagFacts:
 
     code: npt.NDArray[np.int64]
     keys: tuple[int, ...]
-    key: npt.NDArray[np.int64]
     family: npt.NDArray[np.uint8]
     repeated: npt.NDArray[np.bool_]
     repeater: npt.NDArray[np.bool_]
@@ -109,7 +109,7 @@ def _facts(tag: int, numeric_strings: NumericStrings) -> tuple[int, int, bool, b
 
 
 def tag_facts(tags: npt.NDArray[np.uint32], numeric_strings: NumericStrings) -> TagFacts:
-    """Facts of every element.
+    """Facts of the tags of all elements.
 
     Args:
         tags: Shape (elements,).
@@ -117,8 +117,7 @@ def tag_facts(tags: npt.NDArray[np.uint32], numeric_strings: NumericStrings) -> 
     """
     codes = pa.array(tags).dictionary_encode()
     distinct = [_facts(tag, numeric_strings) for tag in codes.dictionary.to_pylist()]
-    index = codes.indices.to_numpy().astype(np.int64)
-    columns = list(zip(*distinct, strict=True)) if distinct else [()] * 5
-    types = (np.int64, np.uint8, np.bool_, np.bool_, np.uint8)
-    spread = (np.array(column, kind)[index] for column, kind in zip(columns, types, strict=True))
-    return TagFacts(index, tuple(columns[0]), *spread)
+    keys, *columns = zip(*distinct, strict=True) if distinct else [()] * 5
+    types = (np.uint8, np.bool_, np.bool_, np.uint8)
+    arrays: Iterator[npt.NDArray[Any]] = (np.array(column, kind) for column, kind in zip(columns, types, strict=True))
+    return TagFacts(codes.indices.to_numpy().astype(np.int64), keys, *arrays)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dicom_bq.columns.paths import REASON_NUMBER
+from dicom_bq.columns.kinds import REASON_NUMBER
 from dicom_bq.problems import Reason
 
 
@@ -19,7 +19,7 @@ class Flat:
     Attributes:
         values: All values.
         counts: Values of each element; int64, shape (elements,).
-        reason: Why an element's values do not fit, 0 where they do; numbers of ``paths.REASON_NUMBER``; uint8.
+        reason: Why an element's values do not fit, 0 where they do; numbers of ``kinds.REASON_NUMBER``; uint8.
         repairs: Elements (positions, not rows) repaired, by reason.
     """
 
