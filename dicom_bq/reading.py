@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
 from dicom_bq.report import ReadReport
-from dicom_bq.sources.files import expand, printable
+from dicom_bq.sources.files import listing, printable
+from dicom_bq.sources.spool import Spool
 from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile
 from dicom_bq.tally import Tally
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Scanned
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
+    from dicom_bq.sources.members import Member
+    from dicom_bq.sources.walk import Found
 
 BATCH_SIZE = 2000
 """Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
@@ -116,12 +120,13 @@ class Reading:
         """
         several = [sources] if isinstance(sources, str | os.PathLike) else sources
         met: list[tuple[str, str]] = []
-        uris = expand(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)))
-        return self._files(_parts(uris, met))
+        spool = Spool(parent=self.spill.directory if self.spill else None)
+        files = listing(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)), spool=spool)
+        return self._files(_parts(files, met, spool), spool)
 
-    def batch(self, uris: list[str]) -> Iterator[Built]:
+    def batch(self, uris: list[str], members: Mapping[str, Member]) -> Iterator[Built]:
         """Batches of some files, in this process; mostly one."""
-        return self._some(uris, self._scan, str)
+        return self._some(uris, functools.partial(self._scan, members=members), str)
 
     def instances(self, instances: Instances) -> Generator[Built]:
         """Batches of datasets and of the files that paths among them stand for, in the order given."""
@@ -155,12 +160,14 @@ class Reading:
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
 
-    def _files(self, listed: Generator[Part]) -> Generator[Built]:
-        with contextlib.closing(self._by_workers(listed) if self._workers > 1 else listed) as parts:
+    def _files(self, listed: Generator[Part], spool: Spool) -> Generator[Built]:
+        with spool, contextlib.closing(self._by_workers(listed) if self._workers > 1 else listed) as parts:
             for part in parts:
                 for uri, reason in part.unreadable:
                     self.tally.unreadable(uri, reason)
                 yield from self._part(part)
+                for path in part.finished:
+                    spool.remove(path)
                 self.progress(self.tally.found, len(self.tally.failures))
         self._raise_bug()
         if not self.tally.found:
@@ -177,7 +184,7 @@ class Reading:
         """Batches of a part: a worker's, unless it has none, or one of its instances is a row already."""
         summary = part.summary
         if summary is None or not self._accepts(summary):
-            yield from self.batch(part.uris) if part.uris else ()
+            yield from self.batch(part.uris, part.members) if part.uris else ()
             return
         self.tally.merge(summary.tally)
         for schema, extent in summary.batches:
@@ -186,12 +193,12 @@ class Reading:
     def _accepts(self, summary: Summary) -> bool:
         return self.selection is None or summary.selected is None or self.selection.join(summary.selected)
 
-    def _scan(self, uris: list[str]) -> Scanned:
+    def _scan(self, uris: list[str], members: Mapping[str, Member]) -> Scanned:
         from dicom_bq.scan.files import scan_files
         from dicom_bq.scan.outcome import ScanOptions
 
         limit = self.options.get("max_header_bytes")
-        scanned = scan_files(uris, ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit))
+        scanned = scan_files(uris, ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit), members)
         return self.selection(scanned) if self.selection else scanned
 
     def _datasets(self, datasets: Iterator[Any]) -> Iterator[Built]:
@@ -241,7 +248,7 @@ class Reading:
 
         return build_json(
             scanned.table,
-            scanned.uris,
+            [(uri, scanned.members.get(uri)) for uri in scanned.uris],
             names=[printable(uri) for uri in scanned.uris],
             max_sequence_bytes=self.options.get("max_sequence_bytes"),
             include_source_store=self.options.get("include_source_store", False),
@@ -255,7 +262,7 @@ def work(task: Task, order: Order) -> Answer:
     file = SpillFile(order.descriptor)
     batches = []
     try:
-        for built in reading.batch(order.uris):
+        for built in reading.batch(order.uris, order.members):
             batches.append((built.schema, file.append(built.batch) if task.rows else NOWHERE))
     except OSError as error:
         return error
@@ -266,11 +273,14 @@ def work(task: Task, order: Order) -> Answer:
     return Summary(reading.tally, batches, selection.met() if selection else None)
 
 
-def _parts(uris: Iterator[str], unreadable: list[tuple[str, str]]) -> Generator[Part]:
-    """Parts of a listing, each with what its listing has put into ``unreadable``."""
-    for batch in itertools.chain(_batched(uris, BATCH_SIZE), ([],)):
-        yield Part(batch, unreadable.copy())
+def _parts(files: Iterator[Found], unreadable: list[tuple[str, str]], spool: Spool) -> Generator[Part]:
+    """Parts of a listing, each with what its listing has put into ``unreadable`` and is done with in the spool."""
+    for batch in itertools.chain(_batched(files, BATCH_SIZE), ([],)):
+        members = {uri: member for uri, member in batch if member}
+        uris = [uri for uri, _ in batch]
+        yield Part(uris, unreadable.copy(), members=members, finished=spool.finished.copy())
         unreadable.clear()
+        spool.finished.clear()
 
 
 def _scan_datasets(datasets: list[Any]) -> Scanned:

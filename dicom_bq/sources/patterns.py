@@ -48,6 +48,27 @@ class Pattern:
         return self.levels[level].fullmatch(name) is not None if level < len(self.levels) else self.deep
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Some members of an archive; it has what ``Pattern`` has.
+
+    Attributes:
+        names: Which.
+        deep: As for ``Pattern``; there are no directories in an archive.
+    """
+
+    names: frozenset[str]
+    deep: bool = False
+
+    def takes(self, relative: str) -> bool:
+        """Whether a member is asked for."""
+        return relative in self.names
+
+    def enters(self, relative: str) -> bool:
+        """There is nothing to enter."""
+        return False
+
+
 EVERYTHING = Pattern(re.compile(".*", re.DOTALL), (), deep=True)
 """Every file at any depth: what a directory as a source means."""
 

@@ -1,0 +1,90 @@
+"""Lists of sources: one path a line, or with a NUL after each, as ``find -print0`` writes them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from dicom_bq.errors import UsageError
+
+STDIN = "-"
+PREFIX = "@"
+PIECE = 1 << 16
+LONGEST_ENTRY = 1 << 20
+"""Bytes; a file with more of them before the next line ends is no list."""
+_BOM = b"\xef\xbb\xbf"
+
+
+def is_list(source: str) -> bool:
+    """Whether a source is a list: ``-``, or ``@FILE`` unless there is a file of that name."""
+    return source == STDIN or (source.startswith(PREFIX) and len(source) > 1 and not os.path.lexists(source))
+
+
+def check_list(source: str) -> None:
+    """See that a list can be read, without reading it.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if source != STDIN:
+        with _open(source):
+            pass
+
+
+def read_list(source: str) -> Iterator[str]:
+    r"""Paths in a list, as they are: lines end in LF or CRLF, or in NUL where there is one; empty ones are left out.
+
+    Bytes that are not UTF-8 become what ``os.fsdecode`` makes of them.
+
+    Args:
+        source: ``-`` for stdin, or ``@FILE``.
+
+    Raises:
+        UsageError: It cannot be read, or there is no path in it.
+    """
+    empty = True
+    with _open(source) as file:
+        for entry in _entries(source, file):
+            if entry.strip():
+                empty = False
+                yield os.fsdecode(entry)
+    if empty:
+        raise UsageError(reason=f"{_shown(source)}: the list is empty")
+
+
+def _shown(source: str) -> str:
+    name = "stdin" if source == STDIN else source[len(PREFIX) :]
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _open(source: str) -> AbstractContextManager[BinaryIO]:
+    if source == STDIN:
+        return nullcontext(cast("BinaryIO", sys.stdin.buffer))
+    try:
+        return Path(source[len(PREFIX) :]).open("rb")
+    except OSError as error:
+        raise UsageError(reason=f"{_shown(source)}: the list cannot be read: {error.strerror}") from error
+
+
+def _entries(source: str, file: BinaryIO) -> Iterator[bytes]:
+    try:
+        rest = file.read(PIECE).removeprefix(_BOM)
+        separator = b"\0" if b"\0" in rest else b"\n"
+        ending = b"" if separator == b"\0" else b"\r"
+        while True:
+            *entries, rest = rest.split(separator)
+            for entry in entries:
+                yield entry.removesuffix(ending)
+            piece = file.read(PIECE)
+            if not piece:
+                break
+            rest += piece
+            if len(rest) > LONGEST_ENTRY:
+                raise UsageError(reason=f"{_shown(source)}: not a list of paths: a line of more than a megabyte")
+    except OSError as error:
+        raise UsageError(reason=f"{_shown(source)}: the list cannot be read: {error.strerror}") from error
+    yield rest.removesuffix(ending)
