@@ -18,7 +18,7 @@ from dicom_bq.sources.members import ArchiveError, Entry, Method
 LOCAL, CENTRAL, END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 END64, LOCATOR64 = b"PK\6\6", b"PK\6\7"
 _LOCAL = Struct("<4s22xHH")
-_CENTRAL = Struct("<4sHHHH4xLLLHHHHHLL")
+_CENTRAL = Struct("<4sHHHH8xLLHHHHHLL")
 _END = Struct("<4sHHHHLLH")
 _LOCATOR64 = Struct("<4sLQL")
 _END64 = Struct("<4sQHHLLQQQQ")
