@@ -70,16 +70,18 @@ def export(
 ) -> int:
     """Write the metadata of DICOM files to a table, one row for each SOP instance. All or nothing.
 
-    SOURCE is a directory (with everything in it), a file, or a pattern with the wildcards of the Healthcare
-    API's import: * and ? within a name; ** across directories, at the end or before an extension. OUT is a
-    DuckDB file (x.duckdb), a Parquet file (x.parquet), a BigQuery table (bq://PROJECT.DATASET.TABLE), or else a
-    directory of Parquet files.
+    SOURCE is a directory (with everything in it), a file, an archive (.zip, .tar, .tar.gz, .gz; ARCHIVE!/NAME
+    for one file in it), or a pattern with the wildcards of the Healthcare API's import: * and ? within a name;
+    ** across directories, at the end or before an extension. @LIST.txt is a file with a SOURCE a line, - is
+    such a list on stdin. OUT is a DuckDB file (x.duckdb), a Parquet file (x.parquet), a BigQuery table
+    (bq://PROJECT.DATASET.TABLE), or else a directory of Parquet files.
 
     \b
     Examples:
       dicom-bq export archive/ archive.duckdb
       dicom-bq export 'archive/**.dcm' archive.parquet --overwrite-table
       dicom-bq export new/ archive.duckdb --write-disposition write-append --report report.json
+      find archive/ -newer mark -print0 | dicom-bq export - new.parquet
       dicom-bq export new/ bq://project.dataset.dicom --write-disposition write-append --dry-run
 
     Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination

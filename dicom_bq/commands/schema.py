@@ -165,7 +165,8 @@ def merge(files: tuple[str, ...], form: str, table: str) -> int:
 def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa: ANN401 (passed on)
     """Print what changes from schema A to schema B, a line a column.
 
-    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet), or a directory of DICOM files.
+    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet), or a directory or archive of DICOM
+    files.
 
     \b
     Examples:
@@ -182,8 +183,10 @@ def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa
 
 
 def _schema_of_any(place: str, table: str, options: Mapping[str, Any]) -> TableSchema:
-    """The schema of a schema file, a table, or a directory of DICOM files."""
-    if Path(place).is_dir():
+    """The schema of a schema file, a table, or a directory or archive of DICOM files."""
+    from dicom_bq.sources.archives import kind_of
+
+    if Path(place).is_dir() or kind_of(place):
         from dicom_bq.job import survey
 
         return survey(place, **options).schema
