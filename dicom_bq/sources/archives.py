@@ -29,6 +29,7 @@ SUFFIXES = {
     ".gz": Kind.GZ,
 }
 """Longer ones before those that they end in."""
+_ENDS = frozenset(suffix[-3:] for suffix in SUFFIXES)
 MOST_NAMESAKES = 1000
 """Members of an archive that have a number, since their names are taken."""
 LONGEST_SHOWN = 200
@@ -46,6 +47,8 @@ _Record: TypeAlias = tuple[str, int, str, int, int, int, Method]
 def suffix_kind(name: str) -> Kind | None:
     """What kind of archive a name promises."""
     lower = name[-7:].lower()
+    if lower[-3:] not in _ENDS:  # mostly
+        return None
     return next((kind for suffix, kind in SUFFIXES.items() if lower.endswith(suffix)), None)
 
 

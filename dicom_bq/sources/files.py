@@ -17,6 +17,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dicom_bq.errors import UsageError
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
@@ -82,8 +83,7 @@ def listing(
     return _listed(direct, lists, resolver, hidden, unreadable, Archives(spool or Spool(), limits or ArchiveLimits()))
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     shown: str
     real: str
     reason: str = ""
@@ -160,6 +160,8 @@ def _from_lists(lists: Sequence[str], resolver: _Resolver) -> Iterator[_File | T
 
 def _tidy(path: str) -> str:
     """A path without repeated or trailing slashes and ``.`` components, so that one file has one spelling."""
+    if path and path[-1] not in "./" and "//" not in path and "/./" not in path and not path.startswith("./"):
+        return path  # mostly, and there may be a million
     return re.sub(r"(?<=/)(\./|/)+|^(\./+)+", "", path + "/")[:-1] or ("/" if path.startswith("/") else ".")
 
 

@@ -158,7 +158,10 @@ class Listing:
             or real in self.followed
             or real in self._seen
             or real in self.alone
-            or any(parent in self._whole or parent in self.followed for parent in above(real))
+            or (
+                bool(self._whole or self.followed)
+                and any(parent in self._whole or parent in self.followed for parent in above(real))
+            )
             or any(tree.covers(real, member=member) for tree in self._patterns_at(real))
         )
 
@@ -188,7 +191,8 @@ class Listing:
         matched = tree.pattern is EVERYTHING
         for step in self._walk(tree):
             matched = True
-            missing.discard(step.inside)
+            if missing:
+                missing.discard(step.inside)
             if self._is_elsewhere(tree, step):
                 continue
             if isinstance(step.what, str):
@@ -261,9 +265,15 @@ class Listing:
         """
         real = real or tree.real
         waiting: list[tuple[str, _Step]] = []
+        plain = tree.pattern is EVERYTHING
         for name, oddity in in_order(self._names(tree.shown + relative or ".", real)):
             while waiting and waiting[0][0] < name:
                 yield heapq.heappop(waiting)[1]
+            if plain and not oddity and name[-1] != "/" and not suffix_kind(name):  # a million times
+                path = real + name
+                if path not in self.exclude:
+                    yield _Step(relative + name, path, None)
+                continue
             for step in self._wanted(tree, relative + name, real + name, oddity):
                 if isinstance(step.what, Archive):
                     heapq.heappush(waiting, (name + SEPARATOR, step))
