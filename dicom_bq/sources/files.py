@@ -152,10 +152,13 @@ def _from_lists(lists: Sequence[str], resolver: _Resolver) -> Iterator[_File | T
             try:
                 place = resolver.place(source)
             except UsageError as error:
-                reason = str(error).removeprefix(printable(source)).removeprefix(source).lstrip(": ")
-                yield _File(source, source, reason)
+                yield _File(source, source, error.facts["why"])
             else:
                 yield replace(place, listed=True) if isinstance(place, Tree) else place
+
+
+def _refused(path: str, why: str, between: str = " ") -> UsageError:
+    return UsageError(reason=f"{printable(path)}{between}{why}", why=why)
 
 
 def _tidy(path: str) -> str:
@@ -187,13 +190,13 @@ class _Resolver:
         except OSError as error:
             if error.errno in _ABSENT and not os.path.lexists(path):
                 return self._absent(source, path)
-            raise UsageError(reason=f"{printable(path)} cannot be reached: {error.strerror}") from error
+            raise _refused(path, f"cannot be reached: {error.strerror}") from error
         except ValueError as error:
-            raise UsageError(reason=f"{printable(path)} is not a path") from error
+            raise _refused(path, "is not a path") from error
         if stat.S_ISDIR(mode):
             return _tree("" if path == "." else path.rstrip("/") + "/", EVERYTHING, path)
         if not stat.S_ISREG(mode):
-            raise UsageError(reason=f"{printable(path)} is neither a file nor a directory")
+            raise _refused(path, "is neither a file nor a directory")
         kind = kind_of(path)
         if kind is not None:
             return _archive(path, kind, "", source)
@@ -215,11 +218,18 @@ class _Resolver:
                 return _archive(archive, kind, source[at + len(SEPARATOR) :], source)
             at = source.find(SEPARATOR, at + 1)
         if not has_wildcard(path):
-            raise UsageError(reason=f"{printable(path)} does not exist")
-        directory, pattern = parse(path)
+            raise _refused(path, "does not exist")
+        directory, pattern = _parsed(path, path)
         if not os.path.isdir(directory or "."):  # noqa: PTH112
-            raise UsageError(reason=f"{printable(path)}: there is no directory {printable(directory)}")
+            raise _refused(path, f"there is no directory {printable(directory)}", ": ")
         return _tree(directory, pattern, path)
+
+
+def _parsed(pattern: str, source: str) -> tuple[str, Pattern]:
+    try:
+        return parse(pattern)
+    except UsageError as error:
+        raise _refused(source, error.facts["why"], ": ") from error
 
 
 def _tree(shown: str, pattern: Pattern, source: str) -> Tree:
@@ -229,7 +239,7 @@ def _tree(shown: str, pattern: Pattern, source: str) -> Tree:
 def _archive(path: str, kind: Kind, member: str, source: str) -> Tree:
     """An archive, or of its members one, those in a directory of it, or those that match a pattern."""
     if os.path.lexists(path + SEPARATOR[0]):
-        raise UsageError(reason=f"{printable(path)}: {BESIDE_A_DIRECTORY}")
+        raise _refused(path, BESIDE_A_DIRECTORY, ": ")
     while member.startswith("./"):
         member = member[2:].lstrip("/")
     prefix = ""
@@ -237,7 +247,7 @@ def _archive(path: str, kind: Kind, member: str, source: str) -> Tree:
     if not member:
         pattern = EVERYTHING
     elif has_wildcard(member) or member.endswith("/"):
-        prefix, pattern = parse(member if has_wildcard(member) else member + "**")
+        prefix, pattern = _parsed(member if has_wildcard(member) else member + "**", source)
     shown = path + SEPARATOR
     archive = Archive(path, kind, whole=pattern is EVERYTHING, prefix=prefix)
     return Tree(shown + prefix, os.path.realpath(path) + SEPARATOR + prefix, pattern, source, archive)

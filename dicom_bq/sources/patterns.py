@@ -20,6 +20,7 @@ from dicom_bq.errors import UsageError
 
 _TOKENS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _TOKEN = re.compile(r"\*\*|\*|\?")
+_MISPLACED = "** must be the only wildcard and stand at the end or before an extension, as in DIR/** or DIR/**.dcm"
 _DEEP = re.compile(r"(?P<before>[^*?]*)\*\*(?P<extension>\.[^*?/]+)?")
 
 
@@ -102,11 +103,7 @@ def parse(text: str) -> tuple[str, Pattern]:
         return directory, Pattern(_compile(relative), tuple(map(_compile, levels)), deep=False)
     deep = _DEEP.fullmatch(text)
     if deep is None:
-        reason = (
-            f"{text}: ** must be the only wildcard and stand at the end or before an extension, "
-            "as in DIR/** or DIR/**.dcm"
-        )
-        raise UsageError(reason=reason)
+        raise UsageError(reason=f"{text}: {_MISPLACED}", why=_MISPLACED)
     prefix = deep["before"][len(directory) :]
     return directory, Pattern(_compile(relative), (_compile(prefix + "*"),), deep=True)
 

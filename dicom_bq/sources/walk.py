@@ -113,11 +113,13 @@ class _Step(NamedTuple):
         inside: Path relative to the tree.
         real: Path without links; a directory's ends in /, an archive's in !/.
         what: None for a file; a member; a directory or an archive to be entered; why it cannot be read.
+        linked: It is itself a link that is followed.
     """
 
     inside: str
     real: str
     what: Member | Archive | _Directory | str | None
+    linked: bool = False
 
 
 @dataclass(slots=True)
@@ -200,22 +202,21 @@ class Listing:
             else:
                 yield tree.shown + step.inside, step.what if isinstance(step.what, Member) else None
         for name in sorted(missing):
-            self._unmatched(tree, tree.shown + name, "there is no such member")
+            shown = tree.shown + name
+            self._unmatched(tree, shown, "there is no such member", f"{printable(shown)}: there is no such member")
         if not matched and not isinstance(tree.pattern, Names):
-            self._unmatched(tree, tree.source, "no file matches")
+            self._unmatched(tree, tree.source, "no file matches", f"no file matches {printable(tree.source)}")
 
-    def _unmatched(self, tree: Tree, what: str, reason: str) -> None:
+    def _unmatched(self, tree: Tree, uri: str, reason: str, sentence: str) -> None:
         if not tree.listed:
-            raise UsageError(
-                reason=f"{reason} {printable(what)}" if what == tree.source else f"{printable(what)}: {reason}"
-            )
-        self.unreadable(what, reason)
+            raise UsageError(reason=sentence)
+        self.unreadable(uri, reason)
 
     def _is_elsewhere(self, tree: Tree, step: _Step) -> bool:
         """Whether a file comes from somewhere else, or has come already."""
         is_member = isinstance(step.what, Member)
-        if step.real != tree.real + step.inside and step.real not in self.followed:  # through a link to a directory
-            if step.real in self._seen or step.real in self.alone:
+        if step.real != tree.real + step.inside and not step.linked:  # through a link to a directory
+            if any(step.real in others for others in (self._seen, self.alone, self.followed)):
                 return True
             if not tree.pattern.deep:
                 if self.reaches(step.real, member=is_member):
@@ -328,7 +329,7 @@ class Listing:
         if self._is_excluded(target):
             return
         end = SEPARATOR if isinstance(step.what, Archive) else "/" if inside.endswith("/") else ""
-        step = step._replace(real=target + end)
+        step = step._replace(real=target + end, linked=True)
         # A pattern of fixed depth cannot loop, and need not ask for all that is in the directory.
         if step.what is _Directory.DIRECTORY and not tree.pattern.deep:
             yield step

@@ -50,10 +50,17 @@ def zip_entries(source: ByteSource, size: int) -> Iterator[Entry]:
     for end, entry in _records(source, directory):
         position, found = end, found + 1
         if entry is not None:
-            stored += entry.stored
-            yield entry._replace(reason="overlaps other members") if stored > size else entry
+            yield _placed(entry, size, stored)
+            stored += entry.stored if entry.stored <= size else 0
     if position < directory.end or found & _FULL_COUNT != directory.records & _FULL_COUNT:
         raise ArchiveError(reason=f"damaged: its directory breaks off after {found} of {directory.records} members")
+
+
+def _placed(entry: Entry, size: int, stored: int) -> Entry:
+    """A member that fits into the archive with those before it, else one with the reason."""
+    if entry.reason or stored + entry.stored <= size:
+        return entry
+    return entry._replace(reason="damaged: past the end" if entry.stored > size else "overlaps other members")
 
 
 def data_start(source: ByteSource, offset: int) -> int:
