@@ -226,7 +226,14 @@ def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | Non
 def _command(sources: Source | Sequence[Source], *arguments: object) -> str:
     """What makes two exports to one destination the same: an interrupted one is taken up by its like."""
     several = [sources] if isinstance(sources, str | os.PathLike) else sources
-    return repr([*(os.path.abspath(os.fsdecode(source)) for source in several), *arguments])  # noqa: PTH100 (links stay)
+    return repr([*(_identity(os.fsdecode(source)) for source in several), *arguments])
+
+
+def _identity(source: str) -> str:
+    """What is the same for the same source; two lists may have different contents."""
+    from dicom_bq.sources.lists import identity, is_list
+
+    return identity(source) if is_list(source) else os.path.abspath(source)  # noqa: PTH100 (links stay)
 
 
 def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool) -> WriteDisposition:

@@ -172,6 +172,16 @@ def test_a_link_to_a_listed_file_is_not_followed() -> None:
     assert listed(b"out/1.dcm\n", "in")[0] == ["in/3.dcm", "in/d/2.dcm", "out/1.dcm"]
 
 
+def test_lists_have_an_identity(stdin: Callable[[bytes], None]) -> None:
+    plant(Path("list"), b"a")
+    first = lists.identity("@list")
+    assert lists.identity("@./list") == first
+    plant(Path("list"), b"ab")
+    assert lists.identity("@list") != first
+    assert lists.identity("@gone") == str(Path("gone").absolute())
+    assert lists.identity("-") != lists.identity("-")
+
+
 def test_an_export_by_a_list(tmp_path: Path) -> None:
     for number in range(20):
         plant(Path(f"d/{number:02}.dcm"), named(str(number)))

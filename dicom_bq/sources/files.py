@@ -23,10 +23,11 @@ from dicom_bq.errors import UsageError
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
 from dicom_bq.sources.lists import check_list, is_list, read_list
 from dicom_bq.sources.members import SEPARATOR, ArchiveLimits, Kind
+from dicom_bq.sources.names import printable
 from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern, has_wildcard, parse
 from dicom_bq.sources.runs import Kept, in_order
 from dicom_bq.sources.spool import Spool
-from dicom_bq.sources.walk import BESIDE_A_DIRECTORY, Archive, Found, Listing, Tree, Unreadable, above, printable
+from dicom_bq.sources.walk import BESIDE_A_DIRECTORY, Archive, Found, Listing, Tree, Unreadable, above
 
 __all__ = ["expand", "listing", "printable"]
 

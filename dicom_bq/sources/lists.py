@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from dicom_bq.errors import UsageError
+from dicom_bq.sources.names import printable
 
 STDIN = "-"
 PREFIX = "@"
@@ -22,6 +24,18 @@ _BOM = b"\xef\xbb\xbf"
 def is_list(source: str) -> bool:
     """Whether a source is a list: ``-``, or ``@FILE`` unless there is a file of that name."""
     return source == STDIN or (source.startswith(PREFIX) and len(source) > 1 and not os.path.lexists(source))
+
+
+def identity(source: str) -> str:
+    """What tells lists apart without reading them; stdin is never the same."""
+    if source == STDIN:
+        return f"- {uuid.uuid4()}"
+    path = os.path.realpath(source[len(PREFIX) :])
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return path
+    return f"@{path} {status.st_size} {status.st_mtime_ns}"
 
 
 def check_list(source: str) -> None:
@@ -57,8 +71,7 @@ def read_list(source: str) -> Iterator[str]:
 
 
 def _shown(source: str) -> str:
-    name = "stdin" if source == STDIN else source[len(PREFIX) :]
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "stdin" if source == STDIN else printable(source[len(PREFIX) :])
 
 
 def _open(source: str) -> AbstractContextManager[BinaryIO]:

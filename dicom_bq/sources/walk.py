@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 from dicom_bq.errors import UsageError
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
 from dicom_bq.sources.members import SEPARATOR, Kind, Member
+from dicom_bq.sources.names import printable
 from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern
 from dicom_bq.sources.runs import in_order
 
@@ -21,15 +22,6 @@ Unreadable: TypeAlias = Callable[[str, str], None]
 Found: TypeAlias = tuple[str, Member | None]
 """URI of a file, and where it is if it is a member of an archive."""
 BESIDE_A_DIRECTORY = "an archive that is not opened: beside it is a directory with the name that its members have"
-
-
-def printable(uri: str) -> str:
-    r"""A URI as text that any output can hold: bytes that are not UTF-8 become ``\xNN``.
-
-    >>> printable(os.fsdecode(b"CT\xff.dcm"))
-    'CT\\xff.dcm'
-    """
-    return uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class Archive(NamedTuple):
@@ -355,4 +347,4 @@ def _name(entry: os.DirEntry[str]) -> tuple[str, str]:
             return entry.name, LINK if entry.is_symlink() else ""
     except OSError as error:
         return entry.name, f"cannot be reached: {error.strerror}"
-    return entry.name, "link to nothing" if entry.is_symlink() else "not a regular file"
+    return entry.name, "not a regular file" if os.path.exists(entry.path) else "link to nothing"  # noqa: PTH110
