@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import dicom_bq
 from dicom_bq.errors import UsageError
+from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import expand, printable
 from dicom_bq.sources.patterns import parse
 from dicom_bq.sources.runs import in_order
@@ -378,7 +379,7 @@ def test_a_directory_that_breaks_off_gives_what_was_read(
 # From listing to report
 
 
-def adds_up(report: dicom_bq.job.ReadReport) -> bool:
+def adds_up(report: ReadReport) -> bool:
     left_out = report.not_dicom + report.dicomdir + report.duplicates + report.filtered
     return report.found == report.exported + report.failed + left_out
 

@@ -11,8 +11,8 @@ from dicom_bq.errors import DamagedError
 
 INFLATE_STEP = 1 << 16
 """Compressed bytes read at once."""
-INFLATED_STEP = INFLATE_STEP * 16
-"""Bytes inflated at once, at most."""
+SMALLEST_STEP, LARGEST_STEP = 1 << 14, 1 << 20
+"""Bytes inflated at once."""
 RAW, GZIP = -zlib.MAX_WBITS, zlib.MAX_WBITS + 16
 """What zlib calls an RFC 1951 stream by itself, and one in the frame of RFC 1952."""
 GZIP_MAGIC = b"\x1f\x8b"
@@ -177,18 +177,18 @@ class InflatedSource:
         """Hold what lies between two positions, as far as there is anything."""
         if position < self._base:
             self._rewind()
-        while self._reach < end and self._inflate():
+        while self._reach < end and self._inflate(min(max(end - self._reach, SMALLEST_STEP), LARGEST_STEP)):
             passed = min(position - self._base, len(self._held))
             del self._held[:passed]
             self._base += passed
 
-    def _inflate(self) -> bool:
+    def _inflate(self, most: int) -> bool:
         """Inflate some more; False at the end."""
         if self._inflater.eof and not self._next_frame():
             return False
         pending = self._pending or self._take()
         try:
-            inflated = self._inflater.decompress(pending, INFLATED_STEP)
+            inflated = self._inflater.decompress(pending, most)
         except zlib.error:
             raise self._damaged(reason=f"deflated {self._inflation.what} is damaged") from None
         if not pending and not inflated and not self._inflater.eof:

@@ -27,7 +27,8 @@ from dicom_bq.sources.names import printable
 from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern, has_wildcard, parse
 from dicom_bq.sources.runs import Kept, in_order
 from dicom_bq.sources.spool import Spool
-from dicom_bq.sources.walk import BESIDE_A_DIRECTORY, Archive, Found, Listing, Tree, Unreadable, above
+from dicom_bq.sources.trees import Archive, Tree, above
+from dicom_bq.sources.walk import BESIDE_A_DIRECTORY, Found, Listing, Unreadable
 
 __all__ = ["expand", "listing", "printable"]
 

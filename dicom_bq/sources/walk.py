@@ -12,86 +12,17 @@ from typing import NamedTuple, TypeAlias
 
 from dicom_bq.errors import UsageError
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
-from dicom_bq.sources.members import SEPARATOR, Kind, Member
+from dicom_bq.sources.members import SEPARATOR, Member
 from dicom_bq.sources.names import printable
-from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern
+from dicom_bq.sources.patterns import EVERYTHING, Names
 from dicom_bq.sources.runs import in_order
+from dicom_bq.sources.trees import Archive, Tree, above
 
 Unreadable: TypeAlias = Callable[[str, str], None]
 """Called with the URI and the reason of each thing that was met and is no readable file or directory."""
 Found: TypeAlias = tuple[str, Member | None]
 """URI of a file, and where it is if it is a member of an archive."""
 BESIDE_A_DIRECTORY = "an archive that is not opened: beside it is a directory with the name that its members have"
-
-
-class Archive(NamedTuple):
-    """An archive that is to be listed.
-
-    Attributes:
-        path: Of the file.
-        kind: What it is.
-        whole: All members are asked for, whatever their names.
-        prefix: Of the names of those that are asked for; it is not in their relative path.
-    """
-
-    path: str
-    kind: Kind
-    whole: bool
-    prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A directory or an archive, and which files in it are asked for.
-
-    Attributes:
-        shown: How every URI begins: "" or the directory as it was spelled, ending in /.
-        real: The directory without symbolic links, ending in /; of an archive, in !/.
-        pattern: Which files.
-        source: What the caller wrote.
-        archive: None for a directory.
-        listed: It comes from a list: that there is nothing is no error, but a failure.
-    """
-
-    shown: str
-    real: str
-    pattern: Pattern | Names
-    source: str
-    archive: Archive | None = None
-    listed: bool = False
-
-    def covers(self, real: str, *, member: bool = False) -> bool:
-        """Whether a real path is listed from here: a file, or a directory with what is asked for in it.
-
-        Args:
-            real: The path; a directory's ends in /, an archive's in !/.
-            member: It is an archive, or in one.
-        """
-        if not real.startswith(self.real):
-            return False
-        inside = real[len(self.real) :]
-        if member and any(self.pattern.takes(archive) for archive in _archives_in(inside)):
-            return True
-        if inside and not inside.endswith("/"):
-            return self.pattern.takes(inside)
-        return self.pattern.deep and (not inside or self.pattern.enters(inside[: inside.index("/")]))
-
-
-def _archives_in(path: str) -> Iterator[str]:
-    """Paths of the archives that a path can lead through."""
-    at = path.find(SEPARATOR)
-    while at >= 0:
-        if suffix_kind(path[:at]):
-            yield path[:at]
-        at = path.find(SEPARATOR, at + 1)
-
-
-def above(real: str) -> Iterator[str]:
-    """Every directory that a real path is in, each ending in /."""
-    end = real.rfind("/", 0, len(real) - 1)
-    while end >= 0:
-        yield real[: end + 1]
-        end = real.rfind("/", 0, end)
 
 
 class _Directory(Enum):
