@@ -26,7 +26,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
-MAX_ROUND_BYTES = 16 << 20
+MAX_ROUND_BYTES = 8 << 20
 """Of one arena; the files of a longer round are taken in parts."""
 FILE = len(FORMS)
 MAX_JUMPS = 8
