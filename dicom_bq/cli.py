@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import signal
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,13 +18,17 @@ import click
 from dicom_bq.commands.export import export
 from dicom_bq.commands.filter import filter_command
 from dicom_bq.commands.inspect import inspect
+from dicom_bq.commands.operations import operations
 from dicom_bq.commands.rules import rules
 from dicom_bq.commands.schema import schema
+from dicom_bq.commands.talk import Talk
 from dicom_bq.commands.view import view
 from dicom_bq.errors import (
+    CancelledError,
     DestinationError,
     DicomBqError,
     MissingDependencyError,
+    OperationWarning,
     ScanError,
     SchemaError,
     SchemaLimitError,
@@ -44,6 +50,7 @@ EXIT_CODES: Mapping[type[DicomBqError], int] = {
     SchemaError: USAGE,
     ScanError: FAILED,
     WorkerError: BUG,
+    CancelledError: TERMINATED,
 }
 """By class of error; the first that fits."""
 
@@ -72,12 +79,13 @@ def dicom_bq() -> None:
     Examples:
       dicom-bq export archive/ archive.duckdb
       dicom-bq schema archive/ > schema.json
+      dicom-bq operations list
       dicom-bq inspect archive/CT1.dcm
       dicom-bq rules PatientName
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
 
 
-for _command in (export, filter_command, inspect, rules, schema, view):
+for _command in (export, filter_command, inspect, operations, rules, schema, view):
     dicom_bq.add_command(_command)
 
 
@@ -90,23 +98,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    talk = Talk(form="json" if _wants_json(arguments) else "text", arguments=arguments)
     try:
-        with _own_process():
-            result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.Abort:
-        return _complain("interrupted; nothing is half written", INTERRUPTED)
-    except DicomBqError as error:
-        return _complain(str(error), _exit_code(error))
-    except Exception as error:  # the last place where a bug can be told without a patient's data
-        return _complain(_without_values(error), BUG)
+        with _own_process(talk):
+            result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
+    except (Exception, SystemExit) as error:
+        return _told(talk, error)
     return result if isinstance(result, int) else 0
 
 
+def _told(talk: Talk, error: BaseException) -> int:
+    """Say what ended a command; returns the exit code."""
+    if isinstance(error, SystemExit):
+        talk.complain(_stopped("terminated", error), severity="NOTICE")
+        return TERMINATED
+    if isinstance(error, click.Abort):
+        talk.complain(_stopped("interrupted", error.__cause__), severity="NOTICE")
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        if talk.form == "json":
+            talk.complain(error.format_message())
+        else:
+            error.show()
+        return error.exit_code
+    if isinstance(error, DicomBqError):
+        talk.complain(str(error))
+        return _exit_code(error)
+    # The last place where a bug can be told without a patient's data.
+    talk.complain(_without_values(error), severity="CRITICAL")
+    return BUG
+
+
+def _stopped(word: str, error: BaseException | None) -> str:
+    """That somebody stopped the command, and how to go on: in the notes of the exception, by whoever knows."""
+    notes = getattr(error, "__notes__", None)
+    return f"{word}; nothing is half written. {' '.join(notes or ['Run the same command to begin again'])}"
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether to say it in JSON even that the command line cannot be understood."""
+    return "--log-format=json" in arguments or ("--log-format", "json") in itertools.pairwise(arguments)
+
+
 @contextlib.contextmanager
-def _own_process() -> Iterator[None]:
+def _own_process(talk: Talk) -> Iterator[None]:
     """What a program may settle and a library may not: signals, and what other packages have to say.
 
     pydicom warns of values, and quotes them.
@@ -116,6 +152,8 @@ def _own_process() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.simplefilter("always", OperationWarning)
+            warnings.showwarning = lambda message, *_, **__: talk.complain(str(message), severity="WARNING")
             yield
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -123,20 +161,14 @@ def _own_process() -> Iterator[None]:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     """End as an exception would, so that everything half-written is taken away."""
-    click.echo("dicom-bq: terminated; nothing is half written", err=True)
     raise SystemExit(TERMINATED)
-
-
-def _complain(message: str, code: int) -> int:
-    click.echo(f"dicom-bq: {message}", err=True)
-    return code
 
 
 def _exit_code(error: DicomBqError) -> int:
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
 
 
-def _without_values(error: Exception) -> str:
+def _without_values(error: BaseException) -> str:
     """Where a bug is, without the exception's own text, which may quote what it was working on."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return (

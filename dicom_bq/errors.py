@@ -14,6 +14,7 @@ patients'.
     │   ├── DestinationExistsError   there is already a table with rows
     │   └── DestinationConflictError   its table has a column of another type; a SchemaConflictError too
     ├── WorkerError          processes that read files end
+    ├── CancelledError       somebody has asked the job to stop
     └── MissingDependencyError   an extra is not installed
 """
 
@@ -171,6 +172,16 @@ class FatalFileError(WorkerError):
     """Reading one file ends the process that does. Facts: ``how``, ``ended``."""
 
     template = "reading it ends the process, with {how}"
+
+
+class CancelledError(DicomBqError):
+    """Somebody has asked the job to stop, by ``dicom-bq operations cancel``. Facts: ``operation`` (its ID)."""
+
+    template = "operation {operation} was cancelled; nothing is half written. Run the same command to begin again"
+
+
+class OperationWarning(UserWarning):
+    """What ``dicom-bq operations`` should show of an export cannot be kept; the export goes on."""
 
 
 class MissingDependencyError(DicomBqError):

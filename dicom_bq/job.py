@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from dicom_bq.errors import UsageError
 from dicom_bq.plan import ExportPlan
-from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
+from dicom_bq.progress import Progress, Watched, silent
+from dicom_bq.reading import Instances, Reading, ReadOptions, Source
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from dicom_bq.destinations.base import WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
+    from dicom_bq.operations.running import OperationOptions
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
@@ -128,6 +130,7 @@ def export(
     deduplicate: bool = False,
     bigquery: BigQueryOptions | None = None,
     progress: Progress = silent,
+    operation: OperationOptions | None = None,
     **options: Unpack[ReadOptions],
 ) -> ExportReport:
     """Write the instances in files to a table, one row each, in the order of their URIs. All or nothing.
@@ -144,7 +147,8 @@ def export(
             ``/studies/UID[/series/UID[/instances/UID]]``. None for all.
         deduplicate: Of the files with one SOP Instance UID export the first, in the order of their URIs.
         bigquery: How to load into a BigQuery table.
-        progress: Called now and then with the number of files found and of those that failed.
+        progress: Called now and then with a ``dicom_bq.progress.Progressed``.
+        operation: How the export is kept as an operation, for ``dicom-bq operations``.
         options: See ``dicom_bq.ReadOptions``.
 
     Returns:
@@ -154,8 +158,13 @@ def export(
         UsageError: A source does not exist, or there is no file; or the arguments contradict each other.
         SchemaError: The dictionary gives a column of the schema another type or mode.
         DestinationError: The destination cannot be written; nothing has changed.
+        CancelledError: Somebody has asked it to stop; nothing has changed.
+
+    Warns:
+        OperationWarning: It cannot be kept as an operation, and goes on all the same.
     """
     from dicom_bq.destinations.resolve import resolve
+    from dicom_bq.operations.running import OperationOptions, Running
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
@@ -164,14 +173,20 @@ def export(
     workers = options.get("workers", 1)
     target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=workers)
     selection = _selection(filter_file, deduplicate=deduplicate)
-    with Spill(_directory_of(destination), reuse=schema is not None) as spill:
-        reading = Reading(schema, options, progress=progress, selection=selection, spill=spill)
-        with contextlib.closing(reading.sources(sources, exclude=_outputs(destination))) as batches:
+    place = target.uri if target.capabilities.remote else os.fspath(destination)
+    location = bigquery.location if bigquery else None
+    running = Running(operation or OperationOptions(), place, target.uri, location)
+    watched = Watched(running, progress)
+    with running, Spill(_directory_of(destination), reuse=schema is not None) as spill:
+        reading = Reading(schema, options, progress=watched, selection=selection, spill=spill)
+        exclude = [*_outputs(destination), *running.files]
+        with contextlib.closing(reading.sources(sources, exclude=exclude)) as batches:
             target.check(disposition, schema)
+            running.begin()
             written, rows = assemble(batches, schema, spill, options)
-            count = target.write(written, rows, disposition)
+            count = target.write(written, watched.rows(rows), disposition)
     report = reading.report(written, started)
-    return ExportReport.of(report, target.uri, disposition.value, count)
+    return ExportReport.of(report, target.uri, disposition.value, count, running.name)
 
 
 def plan_export(

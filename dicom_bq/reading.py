@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
+from dicom_bq.listing import Listing
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
+from dicom_bq.progress import Progress, Progressed, silent
 from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import listing, printable
 from dicom_bq.sources.spool import Spool
@@ -44,12 +46,6 @@ Built: TypeAlias = "Fresh | SpilledBatch"
 Source: TypeAlias = "str | os.PathLike[str]"
 Instance: TypeAlias = "pydicom.Dataset | Source"
 Instances: TypeAlias = "Instance | Iterable[Instance]"
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called now and then with the number of files read and of those that could not be."""
-
-
-def silent(found: int, failed: int) -> None:
-    """Progress that nobody watches."""
 
 
 class ReadOptions(TypedDict, total=False):
@@ -122,7 +118,8 @@ class Reading:
         met: list[tuple[str, str]] = []
         spool = Spool(parent=self.spill.directory if self.spill else None)
         files = listing(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)), spool=spool)
-        return self._files(_parts(files, met, spool), spool)
+        listed = Listing(_parts(files, met, spool), spool, self.spill.directory if self.spill else None)
+        return self._files(listed, spool)
 
     def batch(self, uris: list[str], members: Mapping[str, Member]) -> Iterator[Built]:
         """Batches of some files, in this process; mostly one."""
@@ -160,20 +157,40 @@ class Reading:
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
 
-    def _files(self, listed: Generator[Part], spool: Spool) -> Generator[Built]:
-        with spool, contextlib.closing(self._by_workers(listed) if self._workers > 1 else listed) as parts:
+    def _files(self, listing: Listing, spool: Spool) -> Generator[Built]:
+        told = 0
+        with spool, contextlib.closing(listing.run()) as listed, contextlib.closing(self._done(listed)) as parts:
             for part in parts:
                 for uri, reason in part.unreadable:
                     self.tally.unreadable(uri, reason)
                 yield from self._part(part)
                 for path in part.finished:
                     spool.remove(path)
-                self.progress(self.tally.found, len(self.tally.failures))
+                self._tell(told, listing.listed, listing_done=listing.done)
+                told = len(self.tally.failures)
+        self._tell(told, self.tally.found, listing_done=True)
         self._raise_bug()
         if not self.tally.found:
             raise UsageError(reason="there are no files in the sources given")
 
-    def _by_workers(self, parts: Iterator[Part]) -> Generator[Part]:
+    def _tell(self, told: int, listed: int, *, listing_done: bool) -> None:
+        """Tell how far it is to who knows of so many failures."""
+        failures = self.tally.failures
+        self.progress(
+            Progressed(
+                found=self.tally.found,
+                exported=self.tally.exported,
+                failed=len(failures),
+                listed=max(listed, self.tally.found),
+                listing_done=listing_done,
+                failures=failures[told:],
+            )
+        )
+
+    def _done(self, parts: Generator[Part]) -> Generator[Part]:
+        """Parts that workers have done, if there are workers."""
+        if self._workers == 1:
+            return parts
         from dicom_bq.workers import Workers
 
         selection = self.selection and self.selection.fresh()
@@ -203,8 +220,9 @@ class Reading:
 
     def _datasets(self, datasets: Iterator[Any]) -> Iterator[Built]:
         for batch in _batched(datasets, BATCH_SIZE):
+            told = len(self.tally.failures)
             yield from self._some(batch, _scan_datasets, _file_name)
-            self.progress(self.tally.found, len(self.tally.failures))
+            self._tell(told, self.tally.found, listing_done=False)
         self._raise_bug()
 
     def _raise_bug(self) -> None:

@@ -102,6 +102,18 @@ class ReadReport:
         """Everything, for programs."""
         return json.dumps(self.to_dict(), indent=2)
 
+    def counts(self) -> dict[str, int]:
+        """How many files met which fate."""
+        return {
+            "found": self.found,
+            "exported": self.exported,
+            "failed": self.failed,
+            "not_dicom": self.not_dicom,
+            "dicomdir": self.dicomdir,
+            "duplicates": self.duplicates,
+            "filtered": self.filtered,
+        }
+
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
         rate = f", {self.found / self.seconds:,.0f} files/s" if self.seconds else ""
@@ -118,13 +130,7 @@ class ReadReport:
     def to_dict(self) -> dict[str, Any]:
         """The object that ``to_json`` writes."""
         return {
-            "found": self.found,
-            "exported": self.exported,
-            "failed": self.failed,
-            "not_dicom": self.not_dicom,
-            "dicomdir": self.dicomdir,
-            "duplicates": self.duplicates,
-            "filtered": self.filtered,
+            **self.counts(),
             "unmatched": list(self.unmatched),
             "seconds": round(self.seconds, 3),
             "failures": [_outcome(failure) for failure in self.failures],
@@ -144,17 +150,19 @@ class ExportReport(ReadReport):
         destination: Where the table is.
         disposition: Write disposition, ``WRITE_EMPTY`` and so on.
         rows: Rows written.
+        operation: Name of its operation; "" if no record of it could be kept.
     """
 
     destination: str
     disposition: str
     rows: int
+    operation: str = ""
 
     @classmethod
-    def of(cls, report: ReadReport, destination: str, disposition: str, rows: int) -> ExportReport:
-        """What reading met, and where its rows went."""
+    def of(cls, report: ReadReport, destination: str, disposition: str, rows: int, operation: str = "") -> ExportReport:
+        """What reading met, where its rows went, and as which operation."""
         read = {each.name: getattr(report, each.name) for each in fields(report)}
-        return cls(**read, destination=destination, disposition=disposition, rows=rows)
+        return cls(**read, destination=destination, disposition=disposition, rows=rows, operation=operation)
 
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
@@ -171,6 +179,7 @@ class ExportReport(ReadReport):
             "destination": self.destination,
             "write_disposition": self.disposition,
             "rows": self.rows,
+            "operation": self.operation,
             **ReadReport.to_dict(self),
         }
 
