@@ -10,8 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +20,7 @@ from dicom_bq.commands.inspect import inspect
 from dicom_bq.commands.operations import operations
 from dicom_bq.commands.rules import rules
 from dicom_bq.commands.schema import schema
+from dicom_bq.commands.signals import WORDS, Signals
 from dicom_bq.commands.talk import Talk
 from dicom_bq.commands.view import view
 from dicom_bq.errors import (
@@ -39,8 +39,8 @@ from dicom_bq.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FAILED, USAGE, DESTINATION, BUG, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 130, 143
-"""Exit codes; the last three are sysexits.h's EX_SOFTWARE and the shell's 128 + signal."""
+FAILED, USAGE, DESTINATION, BUG, TERMINATED = 1, 2, 3, 70, 128 + signal.SIGTERM
+"""Exit codes; the last two are sysexits.h's EX_SOFTWARE, and what the shell makes of a signal."""
 
 EXIT_CODES: Mapping[type[DicomBqError], int] = {
     DestinationError: DESTINATION,
@@ -63,7 +63,17 @@ def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -
         context.exit()
 
 
+class _Program(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own)
+        """Run a command; click would say an empty line for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise SystemExit from error
+
+
 @click.group(
+    cls=_Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 everything was exported, 1 some files failed (or schemas differ), 2 usage, "
     "3 the destination refused.",
@@ -100,22 +110,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     talk = Talk(form="json" if _wants_json(arguments) else "text", arguments=arguments)
+    signals = Signals(talk)
     try:
-        with _own_process(talk):
+        with signals, _other_voices(talk):
             result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
-    except (Exception, SystemExit) as error:
+    except SystemExit as error:
+        number = signals.stopped or signal.SIGINT
+        talk.complain(how_to_go_on(WORDS[number], error), severity="NOTICE")
+        return 128 + number
+    except Exception as error:
         return _told(talk, error)
     return result if isinstance(result, int) else 0
 
 
-def _told(talk: Talk, error: BaseException) -> int:
+def how_to_go_on(word: str, error: BaseException) -> str:
+    """That somebody stopped a command, and what to do next: that is in the exception's notes, from whoever knows."""
+    notes = [note for one in (error.__cause__, error) for note in getattr(one, "__notes__", ())]
+    return f"{word}; nothing is half written. {' '.join(notes or ['Run the same command to begin again'])}"
+
+
+def _told(talk: Talk, error: Exception) -> int:
     """Say what ended a command; returns the exit code."""
-    if isinstance(error, SystemExit):
-        talk.complain(_stopped("terminated", error), severity="NOTICE")
-        return TERMINATED
-    if isinstance(error, click.Abort):
-        talk.complain(_stopped("interrupted", error.__cause__), severity="NOTICE")
-        return INTERRUPTED
     if isinstance(error, click.ClickException):
         if talk.form == "json":
             talk.complain(error.format_message())
@@ -130,45 +145,27 @@ def _told(talk: Talk, error: BaseException) -> int:
     return BUG
 
 
-def _stopped(word: str, error: BaseException | None) -> str:
-    """That somebody stopped the command, and how to go on: in the notes of the exception, by whoever knows."""
-    notes = getattr(error, "__notes__", None)
-    return f"{word}; nothing is half written. {' '.join(notes or ['Run the same command to begin again'])}"
-
-
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Whether to say it in JSON even that the command line cannot be understood."""
     return "--log-format=json" in arguments or ("--log-format", "json") in itertools.pairwise(arguments)
 
 
 @contextlib.contextmanager
-def _own_process(talk: Talk) -> Iterator[None]:
-    """What a program may settle and a library may not: signals, and what other packages have to say.
-
-    pydicom warns of values, and quotes them.
-    """
+def _other_voices(talk: Talk) -> Iterator[None]:
+    """Let nobody else talk, which a program may do and a library may not: pydicom warns of values, and quotes them."""
     logging.getLogger("pydicom").addHandler(logging.NullHandler())
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", OperationWarning)
-            warnings.showwarning = lambda message, *_, **__: talk.complain(str(message), severity="WARNING")
-            yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    """End as an exception would, so that everything half-written is taken away."""
-    raise SystemExit(TERMINATED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", OperationWarning)
+        warnings.showwarning = lambda message, *_, **__: talk.complain(str(message), severity="WARNING")
+        yield
 
 
 def _exit_code(error: DicomBqError) -> int:
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
 
 
-def _without_values(error: BaseException) -> str:
+def _without_values(error: Exception) -> str:
     """Where a bug is, without the exception's own text, which may quote what it was working on."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return (

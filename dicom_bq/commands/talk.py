@@ -36,10 +36,7 @@ class Talk:
             severity: Of Cloud Logging.
             facts: The same for programs; only JSON has them.
         """
-        if self.form == "json":
-            entry = {"severity": severity, "message": message, "time": _now(), **facts}
-            message = json.dumps(entry)
-        click.echo(message, err=True)
+        click.echo(self._line(message, severity=severity, **facts), err=True)
 
     def remark(self, message: str, *, severity: str = "INFO", **facts: Any) -> None:  # noqa: ANN401 (any JSON)
         """Say something that need not be said."""
@@ -48,7 +45,16 @@ class Talk:
 
     def complain(self, message: str, *, severity: str = "ERROR", **facts: Any) -> None:  # noqa: ANN401 (any JSON)
         """Say why there is no result."""
-        self.say(message if self.form == "json" else f"dicom-bq: {message}", severity=severity, **facts)
+        click.echo(self.complaint(message, severity=severity, **facts), err=True)
+
+    def complaint(self, message: str, *, severity: str = "ERROR", **facts: Any) -> str:  # noqa: ANN401 (any JSON)
+        """What ``complain`` says."""
+        return self._line(message if self.form == "json" else f"dicom-bq: {message}", severity=severity, **facts)
+
+    def _line(self, message: str, *, severity: str, **facts: Any) -> str:  # noqa: ANN401 (any JSON)
+        if self.form == "text":
+            return message
+        return json.dumps({"severity": severity, "message": message, "time": _now(), **facts})
 
     def display(self) -> Display:
         """What shows how far a job is."""

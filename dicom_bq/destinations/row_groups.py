@@ -8,8 +8,8 @@ import pyarrow as pa
 
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
-MOST_BYTES = 256 << 20
-"""Arrow bytes of one group."""
+MOST_BYTES = 128 << 20
+"""Arrow bytes of one group. Encoding it cannot be interrupted, and takes a second."""
 
 
 def row_groups(
