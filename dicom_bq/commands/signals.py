@@ -23,7 +23,7 @@ WORDS: Mapping[int, str] = {
     signal.SIGHUP: "hung up",
 }
 """What a signal does to a command."""
-LONGEST = 1.8
+LONGEST = 1.6
 """Seconds from a signal to the end."""
 
 
