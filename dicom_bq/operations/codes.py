@@ -100,6 +100,7 @@ OF_FAILURE: Mapping[str, Code] = {
 OF_REASON: Mapping[str, Code] = {
     "file ends inside": Code.DATA_LOSS,
     "header is larger than": Code.RESOURCE_EXHAUSTED,
+    "link to nothing": Code.NOT_FOUND,
     **{os.strerror(number): code for number, code in OF_ERRNO.items()},
 }
 """By words in the reason of a file's failure: those of errors.py and of the operating system."""

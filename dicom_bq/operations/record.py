@@ -32,6 +32,8 @@ ABORTED_MESSAGE = (
     "Nothing is half written; run the same command again"
 )
 
+CANCELLED_MESSAGE = "the export was interrupted; nothing is half written"
+
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.:-]+")
 
 

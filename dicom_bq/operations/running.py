@@ -16,8 +16,8 @@ from dicom_bq.errors import CancelledError, DicomBqError, OperationWarning, Sche
 from dicom_bq.operations.codes import Code, code_of_error, code_of_failure
 from dicom_bq.operations.error_log import ErrorLog, sample_of
 from dicom_bq.operations.process import Process
-from dicom_bq.operations.record import Operation, method_of, name_of, status
-from dicom_bq.operations.store import CANCEL, ERRORS, LOG, Store, checked_id, new_id, now
+from dicom_bq.operations.record import CANCELLED_MESSAGE, Operation, method_of, name_of, status
+from dicom_bq.operations.store import ERRORS, LOG, Store, checked_id, new_id, now
 from dicom_bq.progress import Progressed
 
 EVERY = 1.0
@@ -117,14 +117,12 @@ class Running:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
         self._errors.close()
         if isinstance(error, UsageError | SchemaError) and not self._operation.running:
-            if self.name:  # nothing was begun
-                self._store.remove(self._operation.id, but=LOG)
+            self._keep(lambda begun: self._store.remove(begun.id, but=LOG))
             return
         if error or (self._operation.failure and not self._operation.success):
             self._fail(error)
         self._operation = replace(self._operation, ended=now(), cancel_requested=self._is_cancelled())
-        self._keep(self._store.write)
-        self._store.path(self._operation.id, CANCEL).unlink(missing_ok=True)
+        self._keep(self._store.end)
 
     def _fail(self, error: BaseException | None) -> None:
         """All or nothing: no file is a row of a table that was not made."""
@@ -139,7 +137,7 @@ class Running:
         )
 
     def _is_cancelled(self) -> bool:
-        return bool(self.name) and self._store.path(self._operation.id, CANCEL).exists()
+        return self._store.is_cancelled(self._operation.id)
 
     def _keep(self, write: Callable[[Operation], None]) -> None:
         """Write the record, as long as that can be done."""
@@ -167,7 +165,7 @@ def _message(error: BaseException) -> str:
         return str(error)
     if isinstance(error, Exception):
         return f"a bug in dicom-bq: {type(error).__name__}"  # its own text may quote what it was working on
-    return "the export was interrupted; nothing is half written"
+    return CANCELLED_MESSAGE
 
 
 def _warn(message: str) -> None:

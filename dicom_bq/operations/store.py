@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dicom_bq.errors import UsageError
 from dicom_bq.operations.codes import Code
-from dicom_bq.operations.record import ABORTED_MESSAGE, Operation, status
+from dicom_bq.operations.record import ABORTED_MESSAGE, CANCELLED_MESSAGE, Operation, status
 
 DAYS_KEPT = 30
 """After its end, as the Healthcare API keeps operations."""
@@ -96,6 +96,11 @@ class Store:
         """Replace a record. Raises OSError."""
         self._written(operation).replace(self.path(operation.id))
 
+    def end(self, operation: Operation) -> None:
+        """Replace a record by the last one. Raises OSError."""
+        self.write(operation)
+        self.path(operation.id, CANCEL).unlink(missing_ok=True)
+
     def read(self, identifier: str) -> Operation:
         """The operation as it is, also when its process was killed.
 
@@ -111,7 +116,7 @@ class Store:
             raise UsageError(reason=f"{self.path(identifier)}: {reason}") from error
         if operation.ended:
             return operation
-        if self.path(identifier, CANCEL).exists():
+        if self.is_cancelled(identifier):
             operation = replace(operation, cancel_requested=True)
         return self._aborted(operation) if operation.process.has_ended else operation
 
@@ -144,6 +149,10 @@ class Store:
         """Leave a note for the process that does it. Raises OSError."""
         self.path(identifier, CANCEL).touch()
 
+    def is_cancelled(self, identifier: str) -> bool:
+        """Whether there is such a note."""
+        return os.path.exists(self.path(identifier, CANCEL))  # noqa: PTH110 (never raises)
+
     def remove(self, identifier: str, but: str | None = None) -> None:
         """Forget an operation, all its files but one of a kind."""
         for kind in KINDS:
@@ -163,13 +172,9 @@ class Store:
         latest = Operation.from_json(self.path(operation.id).read_text(encoding="utf-8"))
         if latest.ended:
             return latest
-        return replace(
-            operation,
-            ended=latest.updated,
-            success=0,
-            pending=latest.success + latest.pending,
-            error=status(Code.ABORTED, ABORTED_MESSAGE),
-        )
+        error = (Code.CANCELLED, CANCELLED_MESSAGE) if operation.cancel_requested else (Code.ABORTED, ABORTED_MESSAGE)
+        pending = latest.success + latest.pending
+        return replace(operation, ended=latest.updated, success=0, pending=pending, error=status(*error))
 
     def _forget_old(self) -> None:
         oldest = time.time() - DAYS_KEPT * 24 * 3600
