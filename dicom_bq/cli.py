@@ -116,14 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
     except SystemExit as error:
         number = signals.stopped or signal.SIGINT
-        talk.complain(how_to_go_on(WORDS[number], error), severity="NOTICE")
+        talk.complain(stopped(WORDS[number], error), severity="NOTICE")
         return 128 + number
     except Exception as error:
         return _told(talk, error)
     return result if isinstance(result, int) else 0
 
 
-def how_to_go_on(word: str, error: BaseException) -> str:
+def stopped(word: str, error: BaseException) -> str:
     """That somebody stopped a command, and what to do next: that is in the exception's notes, from whoever knows."""
     notes = [note for one in (error.__cause__, error) for note in getattr(one, "__notes__", ())]
     return f"{word}; nothing is half written. {' '.join(notes or ['Run the same command to begin again'])}"

@@ -50,6 +50,7 @@ class Listing:
         finally:
             with self._changed:  # the thread is not waited for: a directory that hangs may hold it
                 self._stopped = True
+                self._changed.notify_all()
                 file.close()
         if self._error:
             raise self._error
@@ -73,12 +74,18 @@ class Listing:
                         file.write(data)
                         end = file.tell()
                         self._ready += 1
-                        self._changed.notify()
+                        self._changed.notify_all()
+                        while self._waits_for(part) and not self._stopped:
+                            self._changed.wait()
         except BaseException as error:  # told in the thread that waits for it
             self._error = error
         with self._changed:
             self.done = True
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def _waits_for(self, part: Part) -> bool:
+        """Whether listing more has to wait until this part is taken: archives are inflated as they are listed."""
+        return bool(getattr(part, "members", None)) and self._ready > 0
 
     def _read(self, file: IO[bytes]) -> Iterator[Part]:
         offset = 0
@@ -91,4 +98,5 @@ class Listing:
                 file.seek(offset)
                 part: Part = pickle.load(file)  # noqa: S301 (written above)
                 offset, self._ready = file.tell(), self._ready - 1
+                self._changed.notify_all()
             yield part

@@ -75,7 +75,7 @@ class Running:
         self._next = time.monotonic() + EVERY
         self._samples: list[dict[str, Any]] = []
         self._codes: Counter[Code] = Counter()
-        self._logged = True
+        self._logged, self._is_read = True, False
 
     @property
     def files(self) -> tuple[str, str]:
@@ -108,7 +108,8 @@ class Running:
             failure=told.failed,
             pending=max(0, told.listed - told.found),
         )
-        if time.monotonic() >= self._next:
+        if time.monotonic() >= self._next or told.is_read > self._is_read:
+            self._is_read = told.is_read  # writing may be one long step
             self._keep(self._store.write)
             self._next = time.monotonic() + EVERY
             if self._is_cancelled():
