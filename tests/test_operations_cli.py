@@ -263,6 +263,7 @@ def test_a_call_that_does_not_come_back(archive: Path) -> None:
     )
     assert process.stdout
     assert process.stdout.readline() == "here\n"
+    time.sleep(0.3)  # it is in the call
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)

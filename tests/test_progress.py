@@ -271,15 +271,17 @@ def test_a_listing_that_is_not_wanted_any_more_stops() -> None:
         go.wait(10)
         yield from parts(1000, taken)
 
-    before = threading.active_count()
+    def runs() -> bool:
+        return any(thread.name == "dicom-bq listing" for thread in threading.enumerate())
+
     run = Listing(waiting()).run()
     next(run)
     run.close()
     go.set()
     until = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < until:
+    while runs() and time.monotonic() < until:
         time.sleep(0.001)
-    assert threading.active_count() == before
+    assert not runs()
     assert len(taken) <= 1
 
 
