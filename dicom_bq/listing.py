@@ -1,7 +1,8 @@
 """A listing that runs ahead of the reading, so that it is known early how many files there are.
 
 It has a thread of its own, and waits on disk: no more of it is in memory than one part. The file has no name, so
-nothing is left behind however the process ends.
+nothing is left behind however the process ends. Once archives have to be inflated to be listed it goes step by step
+with the reading, since what they inflate to is there until it has been read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dicom_bq.parts import Part
+    from dicom_bq.sources.spool import Spool
+
+
+LONGEST_WAIT = 0.5
+"""Seconds that the thread has to see that it is not wanted any more."""
 
 
 class Listing:
@@ -26,14 +32,15 @@ class Listing:
 
     Args:
         parts: Are taken in another thread.
+        spool: What the listing inflates.
         directory: For the file; None for the system's temporary directory.
     """
 
-    def __init__(self, parts: Generator[Part], directory: str | None = None) -> None:
+    def __init__(self, parts: Generator[Part], spool: Spool, directory: str | None = None) -> None:
         self.listed, self.done = 0, False
-        self._parts, self._directory = parts, directory
+        self._parts, self._spool, self._directory = parts, spool, directory
         self._changed = threading.Condition()
-        self._ready = 0  # parts in the file that nobody has taken
+        self._ready = self._wanted = 0  # parts in the file that nobody has taken; parts that somebody has asked for
         self._stopped = False
         self._error: BaseException | None = None
 
@@ -44,13 +51,17 @@ class Listing:
         except OSError:  # then it is not known early
             yield from self._counted()
             return
-        threading.Thread(target=self._run_ahead, args=(file,), name="dicom-bq listing", daemon=True).start()
+        thread = threading.Thread(target=self._run_ahead, args=(file,), name="dicom-bq listing", daemon=True)
+        thread.start()
         try:
             yield from self._read(file)
         finally:
-            with self._changed:  # the thread is not waited for: a directory that hangs may hold it
+            self._spool.stop()
+            with self._changed:
                 self._stopped = True
                 self._changed.notify_all()
+            thread.join(LONGEST_WAIT)  # a directory that hangs may hold it for ever
+            with self._changed:
                 file.close()
         if self._error:
             raise self._error
@@ -62,7 +73,7 @@ class Listing:
         self.done = True
 
     def _run_ahead(self, file: IO[bytes]) -> None:
-        end = 0
+        end = given = 0
         try:
             with contextlib.closing(self._parts):
                 for part in self._counted():
@@ -75,7 +86,8 @@ class Listing:
                         end = file.tell()
                         self._ready += 1
                         self._changed.notify_all()
-                        while self._waits_for(part) and not self._stopped:
+                        given += 1
+                        while self._spool.directory and given >= self._wanted and not self._stopped:
                             self._changed.wait()
         except BaseException as error:  # told in the thread that waits for it
             self._error = error
@@ -83,14 +95,12 @@ class Listing:
             self.done = True
             self._changed.notify_all()
 
-    def _waits_for(self, part: Part) -> bool:
-        """Whether listing more has to wait until this part is taken: archives are inflated as they are listed."""
-        return bool(getattr(part, "members", None)) and self._ready > 0
-
     def _read(self, file: IO[bytes]) -> Iterator[Part]:
         offset = 0
         while True:
             with self._changed:
+                self._wanted += 1
+                self._changed.notify_all()
                 while not self._ready:
                     if self.done:
                         return
@@ -98,5 +108,4 @@ class Listing:
                 file.seek(offset)
                 part: Part = pickle.load(file)  # noqa: S301 (written above)
                 offset, self._ready = file.tell(), self._ready - 1
-                self._changed.notify_all()
             yield part

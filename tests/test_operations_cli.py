@@ -39,7 +39,7 @@ add = reading.Tally.add
 """
 """Beginning of a program that waits somewhere."""
 PLACES = {
-    "listing": "from dicom_bq.sources import files; files._Listing.run = lambda *_: iter(lambda: slow('here'), 0)",
+    "listing": "reading._parts = lambda *_: (slow('here') for _ in (0,))",
     "reading": "reading.Tally.add = lambda *_: slow('here')",
     "writing": "import pyarrow.parquet as pq; pq.ParquetWriter.write_table = lambda *_, **__: slow('here')",
 }
@@ -271,6 +271,24 @@ def test_a_call_that_does_not_come_back(archive: Path) -> None:
     assert process.returncode == 130
     assert said.startswith("dicom-bq: interrupted, and ended by force after two seconds. The table is as it was")
     assert only()["dicomBq"]["state"] == "ABORTED"
+
+
+def test_a_list_that_does_not_come(archive: Path) -> None:
+    """Nor does a thread that waits for stdin keep a process from ending."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dicom_bq", "export", "-", "x.parquet"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: any(operation.state == "RUNNING" for operation in Store.of_user().all()))
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    assert time.monotonic() - began < 2
+    _, said = process.communicate()
+    assert said == "dicom-bq: terminated; nothing is half written. Run the same command to begin again\n"
 
 
 def test_how_to_go_on() -> None:

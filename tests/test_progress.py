@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -24,6 +25,9 @@ from dicom_bq.display import NEW_LINE, Display, describe, duration, share_of
 from dicom_bq.listing import Listing
 from dicom_bq.parts import Part
 from dicom_bq.progress import Progressed, Watched
+from dicom_bq.scan.bytesource import FileSource
+from dicom_bq.sources.members import ArchiveError, ArchiveLimits
+from dicom_bq.sources.spool import Spool
 from tests.instances import instance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -239,7 +243,7 @@ def parts(count: int, taken: list[int] | None = None) -> Iterator[Part]:
 
 def test_a_listing_runs_ahead() -> None:
     taken: list[int] = []
-    listing = Listing(parts(100, taken))
+    listing = Listing(parts(100, taken), Spool())
     run = listing.run()
     assert next(run).uris == ["0"]
     until = time.monotonic() + 10
@@ -259,7 +263,7 @@ def test_a_listing_tells_its_error_in_its_place() -> None:
 
     seen: list[Part] = []
     with pytest.raises(LookupError, match="nothing matches"):
-        seen.extend(Listing(failing()).run())
+        seen.extend(Listing(failing(), Spool()).run())
 
 
 def test_a_listing_that_is_not_wanted_any_more_stops() -> None:
@@ -274,7 +278,7 @@ def test_a_listing_that_is_not_wanted_any_more_stops() -> None:
     def runs() -> bool:
         return any(thread.name == "dicom-bq listing" for thread in threading.enumerate())
 
-    run = Listing(waiting()).run()
+    run = Listing(waiting(), Spool()).run()
     next(run)
     run.close()
     go.set()
@@ -285,9 +289,31 @@ def test_a_listing_that_is_not_wanted_any_more_stops() -> None:
     assert len(taken) <= 1
 
 
+def test_a_listing_that_inflates_goes_step_by_step(tmp_path: Path) -> None:
+    taken: list[int] = []
+    listing = Listing(parts(9, taken), Spool(str(tmp_path)))
+    for number, part in enumerate(listing.run()):
+        time.sleep(0.01)
+        assert part.uris == [f"{number}"]
+        assert taken == list(range(number + 1))
+    assert listing.done
+
+
+def test_a_spool_that_is_stopped(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(100)))
+    spool = Spool(str(tmp_path / "spool"))
+    spool.stop()
+    with (
+        FileSource.open(str(tmp_path / "a.gz")) as source,
+        pytest.raises(ArchiveError, match="nobody wants to read it"),
+    ):
+        spool.inflate(source, ArchiveLimits())
+    assert not (tmp_path / "spool").exists()
+
+
 def test_a_listing_without_a_place_is_not_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    listing = Listing(parts(3))
+    listing = Listing(parts(3), Spool())
     assert [part.uris for part in listing.run()] == [["0"], ["1"], ["2"]]
     assert (listing.listed, listing.done) == (4, True)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dicom_bq import errors
 from dicom_bq.destinations.bigquery_google import UnavailableError
+from dicom_bq.sources.members import ArchiveError
 
 if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Failure
@@ -82,6 +83,7 @@ OF_CLASS: Mapping[type[BaseException], Code] = {
     errors.TruncatedError: Code.DATA_LOSS,
     errors.DamagedError: Code.DATA_LOSS,
     errors.ScanError: Code.INVALID_ARGUMENT,
+    ArchiveError: Code.DATA_LOSS,
     errors.FatalFileError: Code.INTERNAL,
     errors.WorkerError: Code.RESOURCE_EXHAUSTED,
     MemoryError: Code.RESOURCE_EXHAUSTED,
@@ -101,6 +103,14 @@ OF_REASON: Mapping[str, Code] = {
     "file ends inside": Code.DATA_LOSS,
     "header is larger than": Code.RESOURCE_EXHAUSTED,
     "link to nothing": Code.NOT_FOUND,
+    "no such member": Code.NOT_FOUND,
+    "no file matches": Code.NOT_FOUND,
+    "damaged": Code.DATA_LOSS,
+    "cut off": Code.DATA_LOSS,
+    "ends early": Code.DATA_LOSS,
+    "more than": Code.RESOURCE_EXHAUSTED,
+    "that the members of an archive may have": Code.RESOURCE_EXHAUSTED,
+    "not supported": Code.UNIMPLEMENTED,
     **{os.strerror(number): code for number, code in OF_ERRNO.items()},
 }
 """By words in the reason of a file's failure: those of errors.py and of the operating system."""

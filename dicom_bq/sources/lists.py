@@ -76,11 +76,19 @@ def _shown(source: str) -> str:
 
 def _open(source: str) -> AbstractContextManager[BinaryIO]:
     if source == STDIN:
-        return nullcontext(cast("BinaryIO", sys.stdin.buffer))
+        return _stdin()
     try:
         return Path(source[len(PREFIX) :]).open("rb")
     except OSError as error:
         raise UsageError(reason=f"{_shown(source)}: the list cannot be read: {error.strerror}") from error
+
+
+def _stdin() -> AbstractContextManager[BinaryIO]:
+    """Stdin, read without Python's own buffer: a thread that waits with that in hand lets no process end in peace."""
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except (OSError, ValueError):  # it is none of the operating system
+        return nullcontext(cast("BinaryIO", sys.stdin.buffer))
 
 
 def _entries(source: str, file: BinaryIO) -> Iterator[bytes]:
