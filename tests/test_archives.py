@@ -697,7 +697,7 @@ def test_what_archives_inflate_to_is_removed_when_it_was_read(monkeypatch: pytes
         plant(Path(f"d/{number}.tgz"), make_tar_gz(SMALL))
     most = 0
 
-    def watch(found: int, failed: int) -> None:
+    def watch(_: object) -> None:
         nonlocal most
         most = max(most, len(list(tmp_path.glob("work/.dicom-bq-*/*"))))
 

@@ -303,11 +303,8 @@ def test_a_spool_that_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(100)))
     spool = Spool(str(tmp_path / "spool"))
     spool.stop()
-    with (
-        FileSource.open(str(tmp_path / "a.gz")) as source,
-        pytest.raises(ArchiveError, match="nobody wants to read it"),
-    ):
-        spool.inflate(source, ArchiveLimits())
+    with (tmp_path / "a.gz").open("rb") as file, pytest.raises(ArchiveError, match="nobody wants to read it"):
+        spool.inflate(FileSource(file.fileno()), ArchiveLimits())
     assert not (tmp_path / "spool").exists()
 
 

@@ -87,7 +87,7 @@ def _stdin() -> AbstractContextManager[BinaryIO]:
     """Stdin, read without Python's own buffer: a thread that waits with that in hand lets no process end in peace."""
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
-    except (OSError, ValueError):  # it is none of the operating system
+    except (AttributeError, OSError, ValueError):  # it is none of the operating system
         return nullcontext(cast("BinaryIO", sys.stdin.buffer))
 
 

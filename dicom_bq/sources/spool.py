@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +37,7 @@ class Spool:
         self.finished: list[str] = []
         self._parent = parent
         self._uses: Counter[str] = Counter()
-        self._stopped = False
+        self._wanted = True
         self._close: weakref.finalize[[str, bool], Spool] | None = None
 
     def inflate(self, source: FileSource, limits: ArchiveLimits) -> tuple[str, str]:
@@ -54,7 +55,8 @@ class Spool:
             path, reason = Path(self._made(), name.hexdigest()[:32]), ""
             if not path.exists():
                 part = path.with_suffix(".part")
-                reason = self._copy(InflatedSource(source, 0, gzip_inflation("archive", limits)), part)
+                inflated = InflatedSource(source, 0, gzip_inflation("archive", limits))
+                reason = _copy(inflated, part, self._check_wanted)
                 os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
                 path = path.with_suffix(".damaged") if reason else path  # not to be taken for the whole later
                 part.rename(path)
@@ -72,7 +74,7 @@ class Spool:
 
     def stop(self) -> None:
         """Inflate no more, in whatever thread that is done."""
-        self._stopped = True
+        self._wanted = False
 
     def close(self) -> None:
         """Remove what was made."""
@@ -86,39 +88,40 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check_wanted(self) -> None:
+        if not self._wanted:
+            raise ArchiveError(reason="nobody wants to read it any more")
+
     def _made(self) -> str:
-        self._check_stopped()
+        self._check_wanted()
         if not self.directory:
             self.directory = os.path.realpath(tempfile.mkdtemp(prefix=".dicom-bq-", dir=self._parent))
             self._close = weakref.finalize(self, shutil.rmtree, self.directory, True)
         Path(self.directory).mkdir(parents=True, exist_ok=True)
         return self.directory
 
-    def _copy(self, source: InflatedSource, path: Path) -> str:
-        """Write all of a source to a file; why it is not all, "" if it is. A file that cannot be written is removed."""
-        position, reason = 0, ""
-        try:
-            with path.open("wb") as file:
-                while not reason:
-                    self._check_stopped()
-                    try:
-                        data = source.read(position, STEP)
-                    except DamagedError as error:
-                        data, reason = source.held(position), str(error)
-                    file.write(data)
-                    position += len(data)
-                    if not data:
-                        break
-        except (OSError, ArchiveError):
-            path.unlink(missing_ok=True)
-            raise
-        return reason
-
-    def _check_stopped(self) -> None:
-        if self._stopped:
-            raise ArchiveError(reason="nobody wants to read it any more")
-
 
 def gzip_inflation(what: str, limits: ArchiveLimits) -> Inflation:
     """How a gzip file is inflated."""
     return Inflation(what, GZIP, limit=limits.inflated_bytes, ratio=limits.ratio, ratio_from=limits.ratio_from)
+
+
+def _copy(source: InflatedSource, path: Path, check: Callable[[], None]) -> str:
+    """Write all of a source to a file; why it is not all, "" if it is. A file that cannot be written is removed."""
+    position, reason = 0, ""
+    try:
+        with path.open("wb") as file:
+            while not reason:
+                check()
+                try:
+                    data = source.read(position, STEP)
+                except DamagedError as error:
+                    data, reason = source.held(position), str(error)
+                file.write(data)
+                position += len(data)
+                if not data:
+                    break
+    except (OSError, ArchiveError):
+        path.unlink(missing_ok=True)
+        raise
+    return reason
