@@ -172,6 +172,9 @@ class ExportReport(ReadReport):
         yield from lines
         if any(line.startswith(_MORE) for line in lines):
             yield "All of it is in the report (--report FILE.json)"
+        if self.failed > LONGEST_LIST and self.operation:
+            identifier = self.operation.rpartition("/")[2]
+            yield f"Each failed file is in the log that dicom-bq operations describe {identifier} names (logsUrl)"
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``to_json`` writes."""

@@ -102,6 +102,15 @@ def test_another_place_for_the_log(archive: Path, tmp_path: Path) -> None:
     assert log.read_text() == ""
 
 
+def test_many_failures_are_in_the_log_that_the_summary_names(archive: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        (archive / f"nowhere-{number}.dcm").symlink_to("nothing")
+    report = dicom_bq.export(archive, tmp_path / "x.parquet")
+    identifier = report.operation.rpartition("/")[2]
+    assert report.summary().endswith(f"the log that dicom-bq operations describe {identifier} names (logsUrl)")
+    assert len(Store.of_user().path(identifier, store.ERRORS).read_text().splitlines()) == 14
+
+
 def test_no_failure_no_log(archive: Path, tmp_path: Path, state_home: Path) -> None:
     dicom_bq.export(archive / "1.0.dcm", tmp_path / "x.parquet")
     assert [path.suffix for path in (state_home / "dicom-bq" / "operations").iterdir()] == [".json"]
