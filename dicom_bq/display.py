@@ -41,7 +41,7 @@ class Display:
         self._bar = bar and stream.isatty()
         self._started = time.monotonic()
         self._next = self._started + (FIRST_AFTER if self._bar else LINE_EVERY)
-        self._now, self._read_after = Progressed(), 0.0
+        self._now = Progressed()
         self._shown = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dicom-bq display", daemon=True)
@@ -61,8 +61,6 @@ class Display:
 
     def __call__(self, now: Progressed) -> None:
         """The job is so far."""
-        if now.is_read and not self._now.is_read:
-            self._read_after = time.monotonic() - self._started
         self._now = now
 
     def tick(self) -> None:
@@ -76,7 +74,7 @@ class Display:
             self._write(NEW_LINE + self._bar_of(seconds)[: self._columns() - 1])
         else:
             self._next = at + LINE_EVERY
-            self._say(describe(self._now, seconds, self._read_after), **counts(self._now, seconds))
+            self._say(describe(self._now, seconds), **counts(self._now, seconds))
 
     def _run(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # nobody takes it any more
@@ -86,7 +84,7 @@ class Display:
     def _bar_of(self, seconds: float) -> str:
         share = share_of(self._now)
         drawn = "" if share is None else f"[{'#' * int(WIDTH * share):-<{WIDTH}}] {share:4.0%}  "
-        return drawn + describe(self._now, seconds, self._read_after)
+        return drawn + describe(self._now, seconds)
 
     def _columns(self) -> int:
         try:
@@ -106,17 +104,16 @@ def share_of(now: Progressed) -> float | None:
     return now.found / now.listed if now.listing_done and now.listed else None
 
 
-def describe(now: Progressed, seconds: float, read_after: float = 0.0) -> str:
+def describe(now: Progressed, seconds: float) -> str:
     """A line for people.
 
     Args:
         now: How far the job is.
         seconds: Since it began.
-        read_after: Seconds that it took to read everything, once it is read.
 
     >>> describe(Progressed(found=3000, failed=2, listed=9000, listing_done=True), 10)
     '3,000 of 9,000 files, 300 files/s, 2 failed, 20 s left'
-    >>> describe(Progressed(found=9000, exported=8998, listed=9000, listing_done=True, written=1000), 40, 30)
+    >>> describe(Progressed(found=9000, exported=8998, listed=9000, listing_done=True, written=1000), 40)
     '9,000 files read, 0 failed; writing: 1,000 of 8,998 rows'
     """
     if now.is_read and now.found:

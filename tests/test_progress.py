@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
 import io
 import json
@@ -108,6 +109,7 @@ def test_share(now: Progressed, share: float | None) -> None:
 
 
 def test_lines_for_people() -> None:
+    assert doctest.testmod(display) == doctest.TestResults(failed=0, attempted=3)
     assert describe(READING, 10) == "3,000 of 9,000 files, 300 files/s, 2 failed, 20 s left"
     assert describe(Progressed(), 0) == "0 files, 0 files/s, 0 failed"
     read = Progressed(found=9, exported=8, failed=1, listed=9, listing_done=True, written=2)
