@@ -208,13 +208,16 @@ def _judge(
     """Decide each file's verdict and make the table of those read."""
     word, code = header
     stop = lanes.stop[last]
-    final = np.maximum(tokens.first[1:] - 1, 0)
     empty = tokens.first[1:] == tokens.first[:-1]
+    some = np.flatnonzero(~empty)
+    final = tokens.first[1:][some] - 1
     # where a file's last element reaches past what was read, its brackets end with that element's header
-    end = np.where(~empty & (stop > span.end), tokens.value[final], np.minimum(stop, span.end))
+    end = np.minimum(stop, span.end)
+    end[some] = np.where(stop[some] > span.end[some], tokens.value[final], end[some])
     nested = nest(Tokens(**{**_fields(tokens), "end": end}))
-    root = nested.level[final] == 0 if len(tokens.position) else np.zeros(len(stop), np.bool_)
-    opaque = _opaque(word[final], code[final], implicit=implicit) & ~empty & root
+    root, opaque = np.zeros((2, len(stop)), np.bool_)
+    root[some] = nested.level[final] == 0
+    opaque[some] = _opaque(word[final], code[final], implicit=implicit) & root[some]
     over = (stop > span.end) & (stop < ENCAPSULATED)
     left = span.missing - (stop - span.end)  # bytes of the file after a value that was passed over
     jump = over & opaque & (left >= 0)
