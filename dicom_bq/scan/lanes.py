@@ -73,7 +73,7 @@ class TagSet:
         for factor in range(0x9E3779B1, 1 << 32, 2):
             slot = _slot(words, np.uint64(factor))
             if len(np.unique(slot)) == len(words):
-                slots = np.zeros(1 << 16, np.uint64)
+                slots = np.full(1 << 16, 1 << 32, np.uint64)  # in a free one there is no tag, not even (0000,0000)
                 slots[slot] = words
                 return cls(np.uint64(factor), slots)
         raise AssertionError  # a few hundred tags and 65,536 slots: the third factor or so does it

@@ -44,6 +44,7 @@ from dicom_bq.elements import ABSENT, ROOT, UNDEFINED_LENGTH, ElementTable
 from dicom_bq.scan.brackets import NONE, Nested, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import (
+    DELIMITER_HALF,
     ENCAPSULATED,
     HALF,
     WORD,
@@ -169,7 +170,7 @@ def _tokens(
     position, header, length = placed(lanes.token_position), placed(lanes.token_header), placed(lanes.token_length)
     file = np.repeat(owner, sizes).astype(np.int32)
     word = header & WORD
-    delimiter = (word & HALF) == 0xFFFE
+    delimiter = (word & HALF) == DELIMITER_HALF
     if implicit:
         code = np.zeros(total, np.uint8)
         sequences, opaque = tag_sets()
@@ -224,6 +225,9 @@ def _judge(
     complete = (stop == span.end) & (span.missing == 0) | (stop == ENCAPSULATED) & root | jump & (left == 0)
     short = (stop < ENCAPSULATED) & ~(over & opaque) & (span.missing > 0)
     sound = nested.well_formed & ~empty
+    delimiter = np.flatnonzero((word & HALF) == DELIMITER_HALF)
+    known = tokens.item[delimiter] | tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
+    sound[tokens.file[delimiter[~known]]] = False
     verdict = np.full(len(stop), Verdict.ODD, np.uint8)
     verdict[short] = Verdict.UNFINISHED
     verdict[sound & jump] = Verdict.JUMPED

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: each target for its share of the time, in a process that may crash, hang or be out of memory."""
+"""``python -m tests.fuzz``: each target for its share of the time, in processes that may crash or hang."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,17 @@ class Outcome:
     coverage: str = "not measured"
     kinds: dict[str, int] = field(default_factory=dict)
 
+    def add(self, facts: Path, text: str) -> None:
+        """Count what one more process has left and said."""
+        if facts.exists():
+            executions, kinds = json.loads(facts.read_text()).values()
+            facts.unlink()
+            self.executions += executions
+            self.kinds = dict(Counter(self.kinds) + Counter(kinds))
+        seen = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
+        if seen:
+            self.coverage = "{} edges, {} features, {} inputs kept".format(*seen[-1])
+
     def line(self) -> str:
         """For people."""
         rate = self.executions / self.seconds if self.seconds else 0
@@ -40,31 +52,32 @@ class Outcome:
 
 
 def run(target: str, seconds: float, seed: int, findings: Path) -> Outcome:
-    """Run one target."""
-    shared = Path("/dev/shm")
+    """Run one target, in one process after the other: what libFuzzer has found out stays in a directory."""
+    shared, outcome = Path("/dev/shm"), Outcome(target)
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        work, log = Path(folder), Path(folder) / "log"
-        command = [sys.executable, "-m", "tests.fuzz.guided", target, str(seconds), str(seed), folder, str(findings)]
         started = time.monotonic()
-        with log.open("wb") as output:
-            try:
-                code = subprocess.run(
-                    command, stdout=output, stderr=output, check=False, timeout=seconds + START, env=_environment()
-                ).returncode
-            except subprocess.TimeoutExpired:
-                code = -1
-        outcome = Outcome(target, seconds=time.monotonic() - started)
-        facts = work / "facts.json"
-        if facts.exists():
-            outcome.executions, outcome.kinds = json.loads(facts.read_text()).values()
-        text = log.read_text(errors="replace")
-        seen = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
-        if seen:
-            outcome.coverage = "{} edges, {} features, {} inputs kept".format(*seen[-1])
-        if code:
-            outcome.kinds[f"the process ended with {code}"] = 1
-            _keep_batch(work, findings, target, text)
-        return outcome
+        while (left := seconds - outcome.seconds) > 0:
+            code, text = _process([target, str(left), str(seed), folder, str(findings)], Path(folder) / "log", left)
+            outcome.add(Path(folder) / "facts.json", text)
+            outcome.seconds, seed = time.monotonic() - started, seed + 1
+            if code:
+                outcome.kinds[f"the process ended with {code}"] = 1
+                _keep_batch(Path(folder), findings, target, text)
+                break
+    return outcome
+
+
+def _process(arguments: list[str], log: Path, seconds: float) -> tuple[int, str]:
+    """The exit code of a process, and what it said."""
+    command = [sys.executable, "-m", "tests.fuzz.guided", *arguments]
+    with log.open("wb") as output:
+        try:
+            code = subprocess.run(
+                command, stdout=output, stderr=output, check=False, timeout=seconds + START, env=_environment()
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+    return code, log.read_text(errors="replace")
 
 
 def _environment() -> dict[str, str]:

@@ -22,6 +22,8 @@ HANGS = 30
 """Seconds that a batch may take at most before the process is ended with a traceback."""
 MEMORY = 1 << 30
 """Bytes of address space on top of what the process has when it begins."""
+LEAK = 400 << 20
+"""Bytes that libFuzzer may lose (each changed input, it seems) before the process makes room for a fresh one."""
 LARGEST = 24_000
 """Bytes of an input."""
 
@@ -48,8 +50,13 @@ def main(target: str, seconds: str, seed: str, work: str, findings: str) -> None
     run(pool.add, pool.flush, begin, rng, time.monotonic() + float(seconds), Path(work))
 
 
+def _pages(column: int = 1) -> int:
+    """Pages of memory that this process has; 1 for those resident, 0 for its whole address space."""
+    return int(Path("/proc/self/statm").read_text().split()[column])
+
+
 def _bound_memory() -> None:
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    now = _pages(0) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
@@ -76,7 +83,7 @@ def _guided(
 
     def one(data: bytes) -> None:
         scan_file(add(data), Batch(), options)
-        if time.monotonic() > until:
+        if time.monotonic() > until or _pages() > most:
             flush()
             _end()
 
@@ -88,8 +95,9 @@ def _guided(
         changed = mutate_bytes(data, own) if kind == 1 else mutate(data, own, begin)
         return changed[:most]
 
+    most = _pages() + LEAK // resource.getpagesize()
     corpus = work / "corpus"
-    corpus.mkdir()
+    corpus.mkdir(exist_ok=True)
     for number, data in enumerate(begin):
         (corpus / f"seed-{number:04}").write_bytes(data)
     flags = [
