@@ -212,13 +212,16 @@ def _judge(
     empty = tokens.first[1:] == tokens.first[:-1]
     some = np.flatnonzero(~empty)
     final = tokens.first[1:][some] - 1
+    # a header that is not all there has no length: what stands behind is another file's, or nobody's
+    cut = tokens.value[final] > span.end[some]
+    stop[some[cut]] = tokens.value[final[cut]]
     # where a file's last element reaches past what was read, its brackets end with that element's header
     end = np.minimum(stop, span.end)
     end[some] = np.where(stop[some] > span.end[some], tokens.value[final], end[some])
     nested = nest(Tokens(**{**_fields(tokens), "end": end}))
     root, opaque = np.zeros((2, len(stop)), np.bool_)
     root[some] = nested.level[final] == 0
-    opaque[some] = _opaque(word[final], code[final], implicit=implicit) & root[some]
+    opaque[some] = _opaque(word[final], code[final], implicit=implicit) & root[some] & ~cut
     over = (stop > span.end) & (stop < ENCAPSULATED)
     left = span.missing - (stop - span.end)  # bytes of the file after a value that was passed over
     jump = over & opaque & (left >= 0)

@@ -174,6 +174,8 @@ class Walker:
             return self._close_at_end(position)
         if not self.stack:
             self.resume = (position, self.rows.mark())
+            if self.complete and frame.end - position < 8:
+                self._end_at_padding(position)
         self._require(position, 8)
         group, element = frame.codec.header.unpack_from(self.data, position)[:2]
         if group == DELIMITER_GROUP:
