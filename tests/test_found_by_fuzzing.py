@@ -20,6 +20,7 @@ from tests.handmade import (
     PATIENT,
     PIXEL_DATA,
     PREFIX,
+    SEQUENCE_END,
     UNDEFINED,
     explicit,
     explicit_file,
@@ -43,6 +44,9 @@ READABLE = {
     "a directory record behind other elements": SYNTAX_ALONE + IDENTITY + b"\4\0\x20\x12" + DIRECTORY + PATIENT,
     "group length zero of an excluded VR": explicit_file(explicit(0, "OV", b"\x1b$)C\xb0\xa1")),
     "a few bytes behind a jump": explicit_file(explicit(PIXEL_DATA, "OW", bytes(9_000)), b"\0\0\0\0"),
+    "pixel data that is a sequence": explicit_file(
+        explicit(PIXEL_DATA, "SQ", open_item(PATIENT), UNDEFINED), implicit(SEQUENCE_END), PATIENT
+    ),
     "zeros beyond the first read": implicit_file(bytes(9_000)),
     "zeros beyond the first read, explicit": explicit_file(bytes(70_000)),
     "elements behind many zeros": implicit_file(bytes(16_000), implicit(0x00100020, b"ID-1")),

@@ -197,7 +197,7 @@ class Walker:
         else:
             vr, value, length = self._explicit(position)
             sequence = vr == SQ or (vr == UN and length == UNDEFINED_LENGTH)
-        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and not self.stack:
+        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and vr != SQ and not self.stack:
             self.rows.append(frame.item, tag, vr, self.base + value, length)
             self._stop(StopKind.END, value, value)
         if sequence:
