@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from pydicom import DataElement, Dataset
 
+import dicom_bq
 from dicom_bq.reading import Reading
 from dicom_bq.scan.bytesource import FileSource
 from tests.fuzz import checks
@@ -134,3 +136,12 @@ def test_room_is_made_for_what_a_file_has_not_for_what_it_claims(
     assert max(asked) < 1 << 20
     with path.open("rb") as file:
         assert FileSource(file.fileno()).read(1 << 40, 1 << 40) == b""
+
+
+@pytest.mark.parametrize("vr", ["OF", "OB", "UN"])
+def test_bytes_in_a_dataset_that_are_text_by_the_dictionary(vr: str) -> None:
+    dataset = Dataset()
+    dataset.add(DataElement(0x00100020, vr, b"caf\xe9"))
+    table = dicom_bq.to_arrow([dataset])
+    table.validate(full=True)
+    assert table["PatientID"].to_pylist() == ["café"]
