@@ -9,6 +9,7 @@ import pytest
 
 from dicom_bq.reading import Reading
 from tests import variants
+from tests.fuzz import checks
 from tests.handmade import (
     BIG_ENDIAN,
     DEFLATED,
@@ -72,7 +73,7 @@ def test_no_byte_of_the_preamble_matters(tmp_path: Path) -> None:
     for position in range(128):
         paths.append(str(tmp_path / f"{position:03}.dcm"))
         Path(paths[-1]).write_bytes(data[:position] + b"\xff" + data[position + 1 :])
-    (built,) = Reading().batch(paths)
+    (built,) = checks.batches(Reading(), paths)
     assert built.batch["StudyDate"].to_pylist() == [built.batch["StudyDate"][0].as_py()] * 128
 
 

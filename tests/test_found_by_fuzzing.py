@@ -88,7 +88,7 @@ def test_nothing_behind_zeros_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "zeros.dcm"
     for zeros in (8_000, 8_192, 16_384, 80_000):
         path.write_bytes(implicit_file(bytes(zeros), implicit(0x00100020, b"ID-1")))
-        (built,) = Reading().batch([str(path)])
+        (built,) = checks.batches(Reading(), [str(path)])
         assert built.batch["PatientID"].to_pylist() == ["ID-1"]
 
 
@@ -110,7 +110,7 @@ def test_a_header_that_was_read_in_part_has_no_length(whole: bool, vr: str, foll
 def test_a_uid_of_another_vr_in_the_json_variant(stored: bytes, tmp_path: Path) -> None:
     path = tmp_path / "uid.dcm"
     path.write_bytes(meta(EXPLICIT) + stored + text(0x00080060, "CS", "OT"))
-    (built,) = Reading(options={"schema_type": "json"}).batch([str(path)])
+    (built,) = checks.batches(Reading(options={"schema_type": "json"}), [str(path)])
     assert json.loads(built.batch["Metadata"][0].as_py())["00080060"]["Value"] == ["OT"]
 
 
@@ -118,7 +118,7 @@ def test_a_uid_of_another_vr_in_the_json_variant(stored: bytes, tmp_path: Path) 
 def test_an_exponent_that_no_decimal_has(exponent: str, tmp_path: Path) -> None:
     path, value = tmp_path / "number.dcm", f"0e{exponent}"
     path.write_bytes(explicit_file(text(0x00101030, "DS", value)))
-    (built,) = Reading(options={"schema_type": "json"}).batch([str(path)])
+    (built,) = checks.batches(Reading(options={"schema_type": "json"}), [str(path)])
     assert json.loads(built.batch["Metadata"][0].as_py())["00101030"]["Value"] == [value]
 
 
@@ -130,7 +130,7 @@ def test_room_is_made_for_what_a_file_has_not_for_what_it_claims(
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda fd, size, at: (asked.append(size), pread(fd, size, at))[1])
     reading = Reading()
-    assert list(reading.batch([str(path)])) == []
+    assert checks.batches(reading, [str(path)]) == []
     assert [failure.code for failure in reading.tally.failures] == ["malformed"]
     assert asked
     assert max(asked) < 1 << 20

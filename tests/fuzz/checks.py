@@ -16,7 +16,7 @@ from dicom_bq.columns.build import BuiltBatch
 from dicom_bq.conform import conform
 from dicom_bq.elements import ElementTable
 from dicom_bq.problems import Place, Reason
-from dicom_bq.reading import Reading, ReadOptions
+from dicom_bq.reading import Built, Reading, ReadOptions
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned
 from tests.agreement import compare
@@ -67,9 +67,14 @@ class Good:
     batch: BuiltBatch
 
 
+def batches(reading: Reading, uris: Sequence[str]) -> list[Built]:
+    """What an export makes of some files in one batch, or in several where it has to."""
+    return list(reading.batch(list(uris), {}))
+
+
 def good(path: str, options: ReadOptions) -> Good:
     """Read a file alone, to know what its row is."""
-    (built,) = Reading(options={**options, "include_source_store": True}).batch([path])
+    (built,) = batches(Reading(options={**options, "include_source_store": True}), [path])
     assert isinstance(built, BuiltBatch)
     return Good(path, built)
 
@@ -84,7 +89,7 @@ def rows_hold(paths: Sequence[str], neighbours: Sequence[Good] = (), options: Re
     """
     reading = Reading(options={**(options or {}), "include_source_store": True})
     uris = _mixed(paths, [one.path for one in neighbours])
-    built = list(reading.batch(uris))
+    built = batches(reading, uris)
     tally = reading.tally
     if tally.bug:
         raise tally.bug
