@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ from dicom_bq.scan.meta import (
     META_TRANSFER_SYNTAX,
     Meta,
     form_of,
+    found_form,
     starts_with_element,
 )
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form
@@ -45,6 +46,8 @@ LONGEST_UID = 128
 """Bytes looked at: twice what a UID may have (PS3.5 6.2), so that a longer one is not taken for one of these."""
 DIRECTORY_GROUPS = (DIRECTORY_GROUP, DIRECTORY_GROUP << 8)
 """The group that a directory begins with, little and big endian."""
+FIRST_SIX = np.uint64((1 << 48) - 1)
+"""Tag and VR, of a header as a number."""
 META_STEPS = 64
 """Elements of group 0002 looked at; there are 16 in the standard."""
 
@@ -228,9 +231,18 @@ def _sort(heads: Heads, position: Array, uids: dict[int, Array], done: Array) ->
     form_numbers = np.array([[_form_number(syntax, sop) for sop in classes] for syntax in syntaxes], np.int8)
     numbers = form_numbers[syntax_of, class_of] if len(done) else np.zeros(0, np.int8)
     header = word_at[position[done]]
-    has_vr = vr_table()[((header >> np.uint64(32)) & HALF).astype(np.intp)] != NOT_A_VR
     numbers[np.isin(header & HALF, DIRECTORY_GROUPS)] = -1
-    return {form: done[(numbers == at) & (has_vr != form.implicit)] for at, form in enumerate(FORMS)}
+    first = (header & FIRST_SIX) | numbers.view(np.uint8).astype(np.uint64) << np.uint64(48)
+    kinds, kind_of = np.unique(first, return_inverse=True)
+    so_written = np.array([_is_written_so(kind) for kind in kinds.tolist()], np.bool_)[kind_of]
+    return {form: done[(numbers == at) & so_written] for at, form in enumerate(FORMS)}
+
+
+@lru_cache(1 << 12)
+def _is_written_so(kind: int) -> bool:
+    """Whether the first six bytes of a data set look as the form says whose number stands behind them."""
+    first, number = (kind & int(FIRST_SIX)).to_bytes(6, "little"), kind >> 48
+    return number < len(FORMS) and any(first) and found_form(first, FORMS[number], is_declared=True) == FORMS[number]
 
 
 def _distinct(heads: Heads, found: Array) -> tuple[list[bytes], Array]:

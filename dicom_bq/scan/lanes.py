@@ -214,7 +214,8 @@ def _long_step(word_at: Array, position: Array, header: Array, code: Array, big_
     following[over] += length[over].view(np.int64)
     odd = (code == NOT_A_VR) & ~delimiter
     undefined = (length == UNDEFINED) & ~delimiter & ~sequence
-    _mark(following, header, odd | undefined, undefined & (code != (UN | LONG)))
+    encapsulated = undefined & (code != (UN | LONG)) & opaque_codes()[code & (LONG - 1)] & ~odd
+    _mark(following, header, odd | undefined, encapsulated)
     return length, following
 
 

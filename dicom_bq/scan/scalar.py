@@ -197,7 +197,8 @@ class Walker:
         else:
             vr, value, length = self._explicit(position)
             sequence = vr == SQ or (vr == UN and length == UNDEFINED_LENGTH)
-        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and vr != SQ and not self.stack:
+        has_fragments = vr in known.opaque or vr in (0, UN)
+        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and has_fragments and not self.stack:
             self.rows.append(frame.item, tag, vr, self.base + value, length)
             self._stop(StopKind.END, value, value)
         if sequence:
