@@ -60,6 +60,7 @@ OTHERS = {
     "a directory's group": SYNTAX_ALONE + b"\4\0\x20\x12" + DIRECTORY,
     "a directory's group, big endian": SYNTAX_ALONE_BIG + explicit(0x00041220, "SQ", order=">") + BIG_BODY,
     "pixel data of a text VR": explicit_file(explicit(PIXEL_DATA, "UT", b"", UNDEFINED), implicit(SEQUENCE_END)),
+    "pixel data of numbers": explicit_file(explicit(0x7FE00008, "UV", b"\1\0\0\0" * 2, UNDEFINED)),
     "pixel data of no VR": SYNTAX_ALONE_BIG + BIG_BODY + b"\x7f\xe0\0\x10,B\0\0\xff\xff\xff\xff",
     "big endian by its first tag": SYNTAX_ALONE + explicit(0x300800E0, "SS", b"\0\1", order=">") + BIG_BODY,
     "an item at the end of what was read": explicit_file(explicit(PIXEL_DATA, "OW", bytes(9_000)), implicit(ITEM)),
