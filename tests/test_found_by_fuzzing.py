@@ -142,6 +142,13 @@ def test_room_is_made_for_what_a_file_has_not_for_what_it_claims(
         assert FileSource(file.fileno()).read(1 << 40, 1 << 40) == b""
 
 
+@pytest.mark.parametrize("value", [b"ISO\x80IR 192", b"GBK\\\xc4\xe3"])
+def test_a_character_set_is_not_written_in_the_one_that_it_names(value: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "set.dcm"
+    path.write_bytes(meta(EXPLICIT) + explicit(0x00080005, "CS", value) + text(0x00100020, "LO", "ID-1"))
+    assert checks.oracle_agrees(str(path))
+
+
 @pytest.mark.parametrize("vr", ["OF", "OB", "UN"])
 def test_bytes_in_a_dataset_that_are_text_by_the_dictionary(vr: str) -> None:
     dataset = Dataset()

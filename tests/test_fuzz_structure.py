@@ -1,4 +1,4 @@
-"""Data sets that hypothesis draws, changed at the level of elements: structure-aware, and shrunk when they are wrong."""
+"""Data sets that hypothesis draws, changed at the level of elements, and shrunk when something is wrong."""
 
 from __future__ import annotations
 

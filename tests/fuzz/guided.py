@@ -1,4 +1,4 @@
-"""One target in this process, until the time is over: ``python -m tests.fuzz.guided TARGET SECONDS SEED WORK FINDINGS``.
+"""One target in this process, until time is over: ``python -m tests.fuzz.guided TARGET SECONDS SEED WORK FINDINGS``.
 
 With atheris the scalar walker's code is instrumented, and libFuzzer keeps inputs that reach new code. Each input is
 walked at once, which is what is measured, and checked with the rest of its batch. Without atheris inputs are changed

@@ -43,25 +43,35 @@ UIDS = (
 CHARACTER_SETS = (
     b"", b"ISO_IR 100", b"ISO_IR 144", b"ISO_IR 192", b"GB18030 ", b"GBK ", b"ISO_IR 13 ", b"ISO_IR 6", b"nonsense",
     b"\\ISO 2022 IR 87", b"ISO 2022 IR 6\\ISO 2022 IR 149 ", b"ISO 2022 IR 13\\ISO 2022 IR 87\\ISO 2022 IR 159 ",
-    b"ISO 2022 IR 100\\ISO 2022 IR 144", b"\\ISO 2022 IR 58", b"ISO_IR 192\\ISO 2022 IR 87", b"ISO_IR_192", b"\xff\xfe", b"\\\\\\",
+    b"ISO 2022 IR 100\\ISO 2022 IR 144", b"\\ISO 2022 IR 58",
+    b"ISO_IR 192\\ISO 2022 IR 87", b"ISO_IR_192", b"\xff\xfe", b"\\\\\\",
 )  # fmt: skip
 TAGS = (
     0x00080005, 0x00080016, 0x00080018, 0x00080201, 0x00080008, 0x00080020, 0x00080030, 0x0008002A, 0x00080060,
     SEQUENCE, 0x00081155, 0x00100010, 0x00100020, 0x00101010, 0x00181063, 0x00201206, 0x00280009, 0x00280010,
     0x00280103, 0x00280106, 0x00281201, 0x00290010, 0x00291010, 0x00431027, 0x00430010, 0x00090010, 0x000910E7,
-    0x0040A730, 0x0040A160, 0x00420011, 0x50000005, 0x60000010, 0x60003000, 0x601E0022, 0x00020010, 0x00020002, 0x00020000,
+    0x0040A730, 0x0040A160, 0x00420011, 0x50000005, 0x60000010, 0x60003000,
+    0x601E0022, 0x00020010, 0x00020002, 0x00020000,
     PIXEL_DATA, 0x7FE00008, 0x7FE00009, 0x7FE20001, 0xFFFCFFFC, 0, 0x00080000, 0x00080001, 0x00041220, 0x00041130,
     ITEM, ITEM_END, SEQUENCE_END, 0xFFFFFFFF, 0xFFFE0000, 0x00020013, 0x04000561, 0x00189073, 0x00720076, 0x00880200,
 )  # fmt: skip
 VALUES = (
     b"", b" ", b"\0", b"\\", b"\\\\", b"A\0B ", b"^^^^^", b"===", b"a=b=c=d", b"19991231", b"19990230", b"1999-12-31",
-    b"00000000", b"235960", b"075454.", b"20200101120000.1234567+1400", b"1e400 ", b"-0", b"nan ", b"1_000 ", b"9" * 30,
-    b"\x1b$B;3ED\x1b(B^", b"\x1b$)C\xb0\xa1", b"\xff\xfe", b"\xc3\x28", b"\x81\x30\x81\x30", b"\x1b", b"\x1b(", b"\xed\xa0\x80\xf4\x90\x80\x80",
-    b"\xfe\xff\0\xe0\0\0\0\0", b"\xfe\xff\0\xe0\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0",
-    b"\0\0\xc0\x7f", b"\0\0\x80\xff", b"\1\0\0\0\0\0\xf0\x7f", b"\0" * 64, bytes(range(256)), b"ACME 1.0", b"SIEMENS CSA HEADER",
+    b"00000000", b"235960", b"075454.", b"20200101120000.1234567+1400", b"1e400 ", b"-0", b"nan ", b"1_000 ",
+    b"9" * 30,
+    b"\x1b$B;3ED\x1b(B^", b"\x1b$)C\xb0\xa1", b"\xff\xfe", b"\xc3\x28", b"\x81\x30\x81\x30", b"\x1b",
+    b"\x1b(", b"\xed\xa0\x80\xf4\x90\x80\x80",
+    b"\xfe\xff\0\xe0\0\0\0\0", b"\xfe\xff\0\xe0\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\0\0\0\0",
+    b"\xfe\xff\xdd\xe0\0\0\0\0",
+    b"\0\0\xc0\x7f", b"\0\0\x80\xff", b"\1\0\0\0\0\0\xf0\x7f", b"\0" * 64, bytes(range(256)),
+    b"ACME 1.0", b"SIEMENS CSA HEADER",
     b"1.2.840.10008.1.3.10", b"+0100 ", b"045Y", b"x" * 300,
 )  # fmt: skip
-LENGTHS = (0, 1, 2, 3, 4, 7, 8, 9, 12, 64, 255, 256, 0x7FFF, 0xFFFE, 0xFFFF, 0x10000, 1 << 20, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFE, UNDEFINED)  # fmt: skip
+LENGTHS = (
+    0, 1, 2, 3, 4, 7, 8, 9, 12, 64, 255, 256, 0x7FFF, 0xFFFE, 0xFFFF, 0x10000, 1 << 20, 0x7FFFFFFF, 0x80000000,
+    0xFFFFFFF0,
+    0xFFFFFFFE, UNDEFINED,
+)  # fmt: skip
 VRS = (*sorted(KNOWN), b"  ", b"\0\0", b"ZZ", b"sq", b"OX", b"\xff\xff")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import time
 import traceback
@@ -200,4 +199,4 @@ class Pool:
         facts = {"executions": self.executions, "kinds": dict(self.kinds)}
         fresh = self.folder / "facts.new"
         fresh.write_text(json.dumps(facts))
-        os.replace(fresh, self.folder / "facts.json")
+        fresh.replace(self.folder / "facts.json")

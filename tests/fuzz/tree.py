@@ -63,7 +63,7 @@ class File:
     meta: list[Node] = field(default_factory=list)
     data: list[Node] = field(default_factory=list)
     tail: bytes = b""
-    form: Form = Form()
+    form: Form = field(default_factory=Form)
     deflated: bool = False
 
 
