@@ -27,6 +27,7 @@ from dicom_bq.errors import (
     CancelledError,
     DestinationError,
     DicomBqError,
+    InternalError,
     MissingDependencyError,
     OperationWarning,
     ScanError,
@@ -137,11 +138,12 @@ def _told(talk: Talk, error: Exception) -> int:
         else:
             error.show()
         return error.exit_code
-    if isinstance(error, DicomBqError):
+    if isinstance(error, DicomBqError) and not isinstance(error, InternalError):
         talk.complain(str(error))
         return _exit_code(error)
     # The last place where a bug can be told without a patient's data.
-    talk.complain(_without_values(error), severity="CRITICAL")
+    kind = error.facts["kind"] if isinstance(error, InternalError) else type(error).__name__
+    talk.complain(_without_values(error, kind), severity="CRITICAL")
     return BUG
 
 
@@ -165,10 +167,10 @@ def _exit_code(error: DicomBqError) -> int:
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
 
 
-def _without_values(error: Exception) -> str:
+def _without_values(error: Exception, kind: str) -> str:
     """Where a bug is, without the exception's own text, which may quote what it was working on."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return (
-        f"a bug: {type(error).__name__}. Nothing is half written. Please report it with these lines, "
+        f"a bug: {kind}. Nothing is half written. Please report it with these lines, "
         f"which hold no patient data:\n{frames}"
     ).rstrip()

@@ -15,6 +15,7 @@ patients'.
     │   └── DestinationConflictError   its table has a column of another type; a SchemaConflictError too
     ├── WorkerError          processes that read files end
     ├── CancelledError       somebody has asked the job to stop
+    ├── InternalError        a bug in this package
     └── MissingDependencyError   an extra is not installed
 """
 
@@ -182,6 +183,15 @@ class CancelledError(DicomBqError):
 
 class OperationWarning(UserWarning):
     """What ``dicom-bq operations`` should show of an export cannot be kept; the export goes on."""
+
+
+class InternalError(DicomBqError):
+    """A bug. Facts: ``kind`` (class of the exception), ``where`` (file and line of ours or of a package).
+
+    The exception's own text may quote what it was working on, so it is neither told nor kept.
+    """
+
+    template = "a bug in dicom-bq: {kind} at {where}"
 
 
 class MissingDependencyError(DicomBqError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dicom_bq.errors import InternalError
 from dicom_bq.problems import Problems
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ class Tally:
         self._fail(uri, "unreadable", reason)
 
     def broken(self, uri: str, error: Exception) -> None:
-        """Count a file that meets a bug. The exception's own text may quote the file, so it is not told."""
+        """Count a file that meets a bug. The exception's own text may quote the file, so only its place is kept."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}:{frame.lineno}"
-        self.bug = self.bug or error
-        self._fail(uri, "internal", f"a bug in dicom-bq: {type(error).__name__} at {where}")
+        bug = InternalError(kind=type(error).__name__, where=f"{Path(frame.filename).name}:{frame.lineno}")
+        self.bug = self.bug or bug.with_traceback(error.__traceback__)
+        self._fail(uri, "internal", str(bug))
 
     def fatal(self, uri: str, error: Exception) -> None:
         """Count a file that ends the process that reads it. The exception's text is told."""

@@ -17,6 +17,8 @@ from threading import Thread
 from dicom_bq.parts import Order, Task
 from dicom_bq.reading import work
 
+BUG = 70
+"""Exit code, as the program's own; sysexits.h's EX_SOFTWARE."""
 UNWANTED = ("pandas", "requests")
 """Packages that pyarrow and pydicom import where they are installed, and that reading needs nothing of: 0.13 s."""
 
@@ -31,6 +33,8 @@ def main(descriptor: int) -> None:
         _serve(Connection(descriptor))
     except (EOFError, OSError):
         os._exit(0)
+    except Exception:  # its text may quote a file; whoever gave the order notices
+        os._exit(BUG)
 
 
 def _serve(connection: Connection) -> None:

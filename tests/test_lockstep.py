@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,38 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_bq.elements import ElementTable
-from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.lanes import TagSet, item_positions, words
-from dicom_bq.scan.outcome import Scanned, ScanOptions
 from tests import malformed
 from tests.stored_elements import EXPLICIT, IMPLICIT, Items, StoredElement, part10
+from tests.walkers import assert_same, both
 
 FIXTURES = sorted(path for path in (Path(__file__).parent.parent / "fixtures" / "dicom").rglob("*") if path.is_file())
-NEVER_COMPARED = {"arena", "offset", "notes"}
-
-
-def value_bytes(table: ElementTable) -> list[bytes]:
-    """Every value that a column may be made of; of the others only the length is compared."""
-    from dicom_bq.scan.vr import opaque_numbers
-
-    wanted = ~opaque_numbers()[table.vr] & ~table.walked
-    return [table.value(row) for row in np.flatnonzero(wanted).tolist()]
-
-
-def assert_same(together: Scanned, alone: Scanned) -> None:
-    assert (together.uris, together.failures, together.skipped) == (alone.uris, alone.failures, alone.skipped)
-    for field in fields(ElementTable):
-        if field.name not in NEVER_COMPARED:
-            left, right = getattr(together.table, field.name), getattr(alone.table, field.name)
-            assert np.array_equal(left, right), field.name
-    assert value_bytes(together.table) == value_bytes(alone.table)
-    assert sorted(map(repr, together.table.notes)) == sorted(map(repr, alone.table.notes))
-
-
-def both(paths: list[Path]) -> tuple[Scanned, Scanned]:
-    uris = [str(path) for path in paths]
-    return scan_files(uris), scan_files(uris, ScanOptions(lockstep=False))
 
 
 def test_walkers_agree_on_the_fixtures() -> None:

@@ -52,7 +52,7 @@ _COLUMNS = (
     ("BlobStorageSize", "INTEGER", NULLABLE, "Bytes of the file"),
     ("Type", "STRING", NULLABLE, "Always INSERT"),
 )
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)  # an exponent that Decimal takes
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -164,8 +164,8 @@ class _Writer:
             if text is not None:
                 home[tag] = text
                 if item == ROOT and tag in _UIDS.values():
-                    values = json.loads(text).get("Value", [None])
-                    self.uids[instances[row]] |= {tag: values[0]} if values[0] else {}
+                    first = json.loads(text).get("Value", [None])[0]
+                    self.uids[instances[row]] |= {tag: first} if isinstance(first, str) else {}
         return [_object(parts) for parts in outside]
 
     def _levels(self) -> list[int | None]:

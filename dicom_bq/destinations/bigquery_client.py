@@ -63,9 +63,9 @@ class Session:
         """The client of Cloud Storage, for staging."""
         return storage_client(self.table_name.uri, self.job_project, self.options.api_endpoint)
 
-    def translated(self) -> AbstractContextManager[None]:
-        """Google's exceptions as ours, about this table."""
-        return translated(self.table_name.uri)
+    def translated(self, *, rows: bool = False) -> AbstractContextManager[None]:
+        """Google's exceptions as ours, about this table; with ``rows`` without its own words, which may quote some."""
+        return translated(self.table_name.uri, rows=rows)
 
     @functools.cached_property
     def location(self) -> str:
@@ -123,7 +123,7 @@ class Session:
         from google.api_core.exceptions import Conflict
 
         try:
-            with self.translated():
+            with self.translated(rows=True):
                 try:
                     return _told(self._start(job_id, configuration, source))
                 except Conflict:
@@ -164,7 +164,7 @@ class Session:
 
     def query(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Rows of a query."""
-        with self.translated():
+        with self.translated(rows=True):
             for row in self.client.query_and_wait(sql, location=self.location, project=self.job_project):
                 yield row.values()
 

@@ -58,11 +58,12 @@ def storage_client(destination: str, project: str | None, endpoint: str | None) 
 
 
 @contextmanager
-def translated(destination: str) -> Iterator[None]:
+def translated(destination: str, *, rows: bool = False) -> Iterator[None]:
     """Google's exceptions as ours.
 
     Args:
         destination: URI that was asked about.
+        rows: Google sees rows, and may quote them in what it says, which stays unsaid.
 
     Raises:
         MissingDependencyError: The extra is not installed.
@@ -86,14 +87,15 @@ def translated(destination: str) -> Iterator[None]:
             destination=destination,
             reason=f"Google cannot be reached ({type(error).__name__})",
             advice="Run the same command again: it takes up where this one ended, and loads nothing twice",
-        ) from error
+        ) from (None if rows else error)
     except GoogleAPICallError as error:
         reason = error.errors[0].get("reason", "") if error.errors else ""
+        kind = f"{type(error).__name__}, {reason}; its message may quote rows"
         raise DestinationError(
             destination=destination,
-            reason=f"Google refuses: {error.message or error}",
+            reason=f"Google refuses: {kind if rows else error.message or error}",
             advice=_ADVICE.get(reason, _ADVICE_OTHERWISE),
-        ) from error
+        ) from (None if rows else error)
 
 
 def _anonymous() -> Any:  # noqa: ANN401 (no types of its own)

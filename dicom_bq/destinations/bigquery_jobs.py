@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -20,6 +21,9 @@ from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.bigquery_tables import walk_fields
 from dicom_bq.errors import DestinationError
 
+_WITHOUT_ROWS = ("Provided Schema does not match", "Not found: ", "Access Denied: ", "Quota exceeded")
+"""Beginnings of messages that name tables and columns only."""
+_WORDS = re.compile(r"\w+")
 TRANSIENT = frozenset(("backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded"))
 """Reasons that go away by themselves: https://cloud.google.com/bigquery/docs/error-messages"""
 MOST_ATTEMPTS = 5
@@ -131,10 +135,21 @@ def _pauses(first: float) -> Iterator[float]:
 
 
 def _failed(session: Session, job: Job, configuration: dict[str, Any]) -> DestinationError:
-    # A row that is JSON may be quoted in the message; one of Parquet is not, but only its column is named.
-    shown = job.message if configuration["load"]["sourceFormat"] == "PARQUET" else "its message may quote rows"
     return DestinationError(
         destination=session.table_name.uri,
-        reason=f"the load job failed and nothing was loaded ({job.reason}: {shown})",
+        reason=f"the load job failed and nothing was loaded ({job.reason}: {_safe(job, configuration)})",
         advice=f"See bq show --job {session.job_project}:{session.location}.{job.id}",
     )
+
+
+def _safe(job: Job, configuration: dict[str, Any]) -> str:
+    """What may be told of a job's message: all of it when it is about the schema, else the columns it names.
+
+    BigQuery quotes values that it cannot convert, and all of a row that is JSON.
+    """
+    if job.message.startswith(_WITHOUT_ROWS):
+        return job.message
+    words, fields = set(_WORDS.findall(job.message)), configuration["load"]["schema"]["fields"]
+    named = [item["name"] for _, item in walk_fields(fields) if item["name"] in words]
+    columns = f" and is about {', '.join(dict.fromkeys(named))}" if named else ""
+    return f"its message may quote rows{columns}"

@@ -41,7 +41,11 @@ class FileSource:
         self.descriptor = descriptor
 
     def read(self, position: int, size: int) -> bytes:
-        """Read as ``ByteSource.read`` says; a short read is repeated until the end of the file is certain."""
+        """Read as ``ByteSource.read`` says; a short read is repeated until the end of the file is certain.
+
+        No more is asked for than the file has: room is made for what is asked for, and a header may claim anything.
+        """
+        size = max(0, min(size, os.fstat(self.descriptor).st_size - position))
         data = os.pread(self.descriptor, size, position)
         while len(data) < size:
             more = os.pread(self.descriptor, size - len(data), position + len(data))

@@ -135,6 +135,7 @@ def _character_sets(
         declared = dict(zip(containers(table, declaring).tolist(), (value_of + 1).tolist(), strict=True))
         for number in np.flatnonzero(table.item[rows] != ROOT).tolist():
             found[number] = nearest(table, int(rows[number]), declared, 0)
+    found[table.tag[rows] == SPECIFIC_CHARACTER_SET] = 0  # which is not written in the one that it names
     return sets, found
 
 

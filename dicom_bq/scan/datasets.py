@@ -162,7 +162,8 @@ def _append_decoded(element: DataElement, tag: int, item: int, batch: Batch) -> 
     name = AMBIGUOUS_FIRST.get(element.VR, element.VR)
     value, name = encode(element.value, name)
     row = _append_value(item, tag, VR_NUMBER.get(name, 0), value, batch)
-    batch.rows.decoded.append(row)
+    if not isinstance(element.value, bytes):  # bytes may be text all the same, by the dictionary
+        batch.rows.decoded.append(row)
 
 
 def _append_value(item: int, tag: int, vr: int, value: bytes, batch: Batch) -> int:

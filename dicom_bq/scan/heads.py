@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,12 +20,14 @@ from dicom_bq.scan.lanes import HALF, NOT_A_VR, PADDING, WORD, vr_table, words
 from dicom_bq.scan.meta import (
     BIG_ENDIAN_UID,
     DEFLATED_UIDS,
+    DIRECTORY_GROUP,
     IMPLICIT_UID,
     MEDIA_STORAGE_DIRECTORY,
     META_SOP_CLASS,
     META_TRANSFER_SYNTAX,
     Meta,
     form_of,
+    found_form,
     starts_with_element,
 )
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form
@@ -42,6 +44,10 @@ PREFIX_WORD = int.from_bytes(b"DICM", "little")
 FORMS = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 LONGEST_UID = 128
 """Bytes looked at: twice what a UID may have (PS3.5 6.2), so that a longer one is not taken for one of these."""
+DIRECTORY_GROUPS = (DIRECTORY_GROUP, DIRECTORY_GROUP << 8)
+"""The group that a directory begins with, little and big endian."""
+FIRST_SIX = np.uint64((1 << 48) - 1)
+"""Tag and VR, of a header as a number."""
 META_STEPS = 64
 """Elements of group 0002 looked at; there are 16 in the standard."""
 
@@ -204,11 +210,11 @@ def _without_prefix(heads: Heads, meta: Array, files: Array, bare: dict[Form, li
     """Files that begin with an element: numbers of those that have meta information all the same; ``meta`` is set.
 
     Those with nothing but a data set go to ``bare``, by the form that the first element shows. What begins with a
-    directory's group 0004, or with nothing plausible, is left out.
+    directory's group, or with nothing plausible, is left out.
     """
     for number in files.tolist():
         head = heads.arena[heads.start[number] : min(heads.start[number] + PREFIX * 4, heads.end[number])].tobytes()
-        if head[:2] in (b"\4\0", b"\0\4") or not starts_with_element(head):
+        if int.from_bytes(head[:2], "little") in DIRECTORY_GROUPS or not starts_with_element(head):
             continue
         meta[number] = heads.start[number]
         if head[:2] == b"\2\0":
@@ -224,9 +230,19 @@ def _sort(heads: Heads, position: Array, uids: dict[int, Array], done: Array) ->
     classes, class_of = _distinct(heads, uids[META_SOP_CLASS][done])
     form_numbers = np.array([[_form_number(syntax, sop) for sop in classes] for syntax in syntaxes], np.int8)
     numbers = form_numbers[syntax_of, class_of] if len(done) else np.zeros(0, np.int8)
-    code = vr_table()[((word_at[position[done]] >> np.uint64(32)) & HALF).astype(np.intp)]
-    has_vr = code != NOT_A_VR
-    return {form: done[(numbers == at) & (has_vr != form.implicit)] for at, form in enumerate(FORMS)}
+    header = word_at[position[done]]
+    numbers[np.isin(header & HALF, DIRECTORY_GROUPS)] = -1
+    first = (header & FIRST_SIX) | numbers.view(np.uint8).astype(np.uint64) << np.uint64(48)
+    kinds, kind_of = np.unique(first, return_inverse=True)
+    so_written = np.array([_is_written_so(kind) for kind in kinds.tolist()], np.bool_)[kind_of]
+    return {form: done[(numbers == at) & so_written] for at, form in enumerate(FORMS)}
+
+
+@lru_cache(1 << 12)
+def _is_written_so(kind: int) -> bool:
+    """Whether the first six bytes of a data set look as the form says whose number stands behind them."""
+    first, number = (kind & int(FIRST_SIX)).to_bytes(6, "little"), kind >> 48
+    return number < len(FORMS) and any(first) and found_form(first, FORMS[number], is_declared=True) == FORMS[number]
 
 
 def _distinct(heads: Heads, found: Array) -> tuple[list[bytes], Array]:

@@ -73,7 +73,7 @@ class TagSet:
         for factor in range(0x9E3779B1, 1 << 32, 2):
             slot = _slot(words, np.uint64(factor))
             if len(np.unique(slot)) == len(words):
-                slots = np.zeros(1 << 16, np.uint64)
+                slots = np.full(1 << 16, 1 << 32, np.uint64)  # in a free one there is no tag, not even (0000,0000)
                 slots[slot] = words
                 return cls(np.uint64(factor), slots)
         raise AssertionError  # a few hundred tags and 65,536 slots: the third factor or so does it
@@ -214,7 +214,8 @@ def _long_step(word_at: Array, position: Array, header: Array, code: Array, big_
     following[over] += length[over].view(np.int64)
     odd = (code == NOT_A_VR) & ~delimiter
     undefined = (length == UNDEFINED) & ~delimiter & ~sequence
-    _mark(following, header, odd | undefined, undefined & (code != (UN | LONG)))
+    encapsulated = undefined & (code != (UN | LONG)) & opaque_codes()[code & (LONG - 1)] & ~odd
+    _mark(following, header, odd | undefined, encapsulated)
     return length, following
 
 

@@ -44,6 +44,7 @@ from dicom_bq.elements import ABSENT, ROOT, UNDEFINED_LENGTH, ElementTable
 from dicom_bq.scan.brackets import NONE, Nested, Tokens, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import (
+    DELIMITER_HALF,
     ENCAPSULATED,
     HALF,
     WORD,
@@ -169,7 +170,7 @@ def _tokens(
     position, header, length = placed(lanes.token_position), placed(lanes.token_header), placed(lanes.token_length)
     file = np.repeat(owner, sizes).astype(np.int32)
     word = header & WORD
-    delimiter = (word & HALF) == 0xFFFE
+    delimiter = (word & HALF) == DELIMITER_HALF
     if implicit:
         code = np.zeros(total, np.uint8)
         sequences, opaque = tag_sets()
@@ -208,19 +209,28 @@ def _judge(
     """Decide each file's verdict and make the table of those read."""
     word, code = header
     stop = lanes.stop[last]
-    final = np.maximum(tokens.first[1:] - 1, 0)
     empty = tokens.first[1:] == tokens.first[:-1]
+    some = np.flatnonzero(~empty)
+    final = tokens.first[1:][some] - 1
+    # a header that is not all there has no length: what stands behind is another file's, or nobody's
+    cut = tokens.value[final] > span.end[some]
+    stop[some[cut]] = tokens.value[final[cut]]
     # where a file's last element reaches past what was read, its brackets end with that element's header
-    end = np.where(~empty & (stop > span.end), tokens.value[final], np.minimum(stop, span.end))
+    end = np.minimum(stop, span.end)
+    end[some] = np.where(stop[some] > span.end[some], tokens.value[final], end[some])
     nested = nest(Tokens(**{**_fields(tokens), "end": end}))
-    root = nested.level[final] == 0 if len(tokens.position) else np.zeros(len(stop), np.bool_)
-    opaque = _opaque(word[final], code[final], implicit=implicit) & ~empty & root
+    root, opaque = np.zeros((2, len(stop)), np.bool_)
+    root[some] = nested.level[final] == 0
+    opaque[some] = _opaque(word[final], code[final], implicit=implicit) & root[some] & ~cut
     over = (stop > span.end) & (stop < ENCAPSULATED)
     left = span.missing - (stop - span.end)  # bytes of the file after a value that was passed over
     jump = over & opaque & (left >= 0)
     complete = (stop == span.end) & (span.missing == 0) | (stop == ENCAPSULATED) & root | jump & (left == 0)
     short = (stop < ENCAPSULATED) & ~(over & opaque) & (span.missing > 0)
     sound = nested.well_formed & ~empty
+    delimiter = np.flatnonzero((word & HALF) == DELIMITER_HALF)
+    known = tokens.item[delimiter] | tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
+    sound[tokens.file[delimiter[~known]]] = False
     verdict = np.full(len(stop), Verdict.ODD, np.uint8)
     verdict[short] = Verdict.UNFINISHED
     verdict[sound & jump] = Verdict.JUMPED

@@ -27,7 +27,7 @@ DEFLATED_UIDS = frozenset(
 _DECLARED = {IMPLICIT_UID: IMPLICIT_LITTLE, BIG_ENDIAN_UID: EXPLICIT_BIG}
 """Every other transfer syntax is explicit little endian (PS3.5 A.4)."""
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-DIRECTORY_RECORD_SEQUENCE = 0x00041220
+DIRECTORY_RECORD_SEQUENCE, DIRECTORY_GROUP = 0x00041220, 0x0004
 META_SOP_CLASS, META_TRANSFER_SYNTAX = 0x00020002, 0x00020010
 
 
@@ -137,11 +137,11 @@ def form_of(meta: Meta) -> tuple[Form, bool]:
     """
     declared = _DECLARED.get(meta.transfer_syntax, EXPLICIT_LITTLE)
     first = meta.head[meta.end : meta.end + 6]
-    found = _found(first, declared, bool(meta.transfer_syntax)) if len(first) == 6 and any(first) else declared
+    found = found_form(first, declared, bool(meta.transfer_syntax)) if len(first) == 6 and any(first) else declared
     return found, found == declared or not meta.transfer_syntax
 
 
-def _found(first: bytes, declared: Form, is_declared: bool) -> Form:
+def found_form(first: bytes, declared: Form, is_declared: bool) -> Form:
     """What the first element looks like; the dictionary tells little from big endian."""
     if first[4:6] not in tables().codes:
         return IMPLICIT_LITTLE

@@ -18,6 +18,7 @@ from dicom_bq.scan.fallback import scan_by_pydicom
 from dicom_bq.scan.members import open_member
 from dicom_bq.scan.meta import (
     DEFLATED_UIDS,
+    DIRECTORY_GROUP,
     DIRECTORY_RECORD_SEQUENCE,
     MEDIA_STORAGE_DIRECTORY,
     Meta,
@@ -124,7 +125,8 @@ def _scan_data_set(source: ByteSource, meta: Meta, batch: Batch, options: ScanOp
     _walk(source, meta.head, meta.end, form, batch, options)
     if form.big_endian:
         batch.rows.swaps.append((first, len(batch.rows)))
-    return not meta.sop_class and DIRECTORY_RECORD_SEQUENCE in batch.rows.tag[first:]
+    tags = batch.rows.tag[first:]
+    return not meta.sop_class and DIRECTORY_RECORD_SEQUENCE in tags and tags[0] >> 16 == DIRECTORY_GROUP
 
 
 def _walk(source: ByteSource, head: bytes, start: int, form: Form, batch: Batch, options: ScanOptions) -> None:

@@ -174,6 +174,8 @@ class Walker:
             return self._close_at_end(position)
         if not self.stack:
             self.resume = (position, self.rows.mark())
+            if self.complete and frame.end - position < 8:
+                self._end_at_padding(position)
         self._require(position, 8)
         group, element = frame.codec.header.unpack_from(self.data, position)[:2]
         if group == DELIMITER_GROUP:
@@ -187,15 +189,16 @@ class Walker:
         """A sequence, a value of undefined length, a value past the buffer, or padding."""
         frame, known = self.frame, tables()
         if frame.codec.form.implicit:
-            if not tag and not self.stack and not any(self.data[position:]):
-                self._stop(StopKind.END, len(self.data), position)
+            if not tag:
+                self._end_at_padding(position)
             vr, value = 0, position + 8
             length: int = frame.codec.length.unpack_from(self.data, position + 4)[0]
             sequence = tag in known.sequences or (length == UNDEFINED_LENGTH and tag not in known.opaque_tags)
         else:
             vr, value, length = self._explicit(position)
             sequence = vr == SQ or (vr == UN and length == UNDEFINED_LENGTH)
-        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and not self.stack:
+        has_fragments = vr in known.opaque or vr in (0, UN)
+        if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and has_fragments and not self.stack:
             self.rows.append(frame.item, tag, vr, self.base + value, length)
             self._stop(StopKind.END, value, value)
         if sequence:
@@ -214,13 +217,19 @@ class Walker:
         code, length = codec.header.unpack_from(self.data, position)[2:]
         vr = tables().codes.get(code)
         if vr is None:
-            if not self.stack and not any(self.data[position:]):  # zeros after the last element
-                self._stop(StopKind.END, len(self.data), position)
+            self._end_at_padding(position)
             raise ScanError(reason="unknown VR", offset=position)
         if vr & LONG:
             self._require(position, 12)
             return vr ^ LONG, position + 12, codec.length.unpack_from(self.data, position + 8)[0]
         return vr, position + 8, length
+
+    def _end_at_padding(self, position: int) -> None:
+        """Stop where nothing but zeros follows the last element, which can be told at the end of the file only."""
+        if not self.stack and not any(self.data[position:]):
+            if not self.complete:
+                self._require(position, len(self.data) - position + 1)
+            self._stop(StopKind.END, len(self.data), position)
 
     def _jump(self, tag: int, vr: int, value: int, length: int) -> None:
         """Stop at a value that reaches past the buffer and is not needed, such as Pixel Data."""

@@ -140,7 +140,7 @@ def read_file(path: str | Path) -> Dataset:
     stopped: list[str | None] = []
 
     def at_encapsulated_pixel_data(tag: BaseTag, vr: str | None, length: int) -> bool:
-        stop = tag == PIXEL_DATA and length == UNDEFINED_LENGTH
+        stop = tag == PIXEL_DATA and vr != "SQ" and length == UNDEFINED_LENGTH
         if stop:
             stopped.append(vr)
         return stop
@@ -166,6 +166,8 @@ def root_elements(source: Dataset | str | Path) -> tuple[dict[int, Element], boo
 def _up_to_encapsulated_pixel_data(elements: dict[int, Element]) -> dict[int, Element]:
     pixel_data = elements.get(PIXEL_DATA)
     if pixel_data is None or pixel_data.raw is None or pixel_data.raw.length != UNDEFINED_LENGTH:
+        return elements
+    if pixel_data.stored_vr == "SQ":
         return elements
     tags = list(elements)
     return {tag: elements[tag] for tag in tags[: tags.index(PIXEL_DATA) + 1]}

@@ -1,0 +1,158 @@
+"""What the fuzzer has found, each as the smallest file that shows it: it stays found."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from pydicom import DataElement, Dataset
+
+import dicom_bq
+from dicom_bq.reading import Reading
+from dicom_bq.scan.bytesource import FileSource
+from tests.fuzz import checks
+from tests.handmade import (
+    BIG_BODY,
+    BIG_ENDIAN,
+    EXPLICIT,
+    IDENTITY,
+    ITEM,
+    PATIENT,
+    PIXEL_DATA,
+    PREFIX,
+    SEQUENCE_END,
+    UNDEFINED,
+    explicit,
+    explicit_file,
+    implicit,
+    implicit_file,
+    meta,
+    open_item,
+    open_sequence,
+    sequence,
+    small_file,
+    text,
+)
+
+SYNTAX_ALONE = PREFIX + text(0x00020010, "UI", EXPLICIT + "\0")
+SYNTAX_ALONE_BIG = PREFIX + text(0x00020010, "UI", BIG_ENDIAN + "\0")
+WRONG_DELIMITER = implicit(0xFFFEE001, b"", UNDEFINED)
+RECORDS = explicit(0x00041220, "FD", bytes(8))
+DIRECTORY = sequence(b"")[4:]
+READABLE = {
+    "a directory record of another VR, no SOP class": SYNTAX_ALONE + IDENTITY + RECORDS,
+    "a directory record behind other elements": SYNTAX_ALONE + IDENTITY + b"\4\0\x20\x12" + DIRECTORY + PATIENT,
+    "group length zero of an excluded VR": explicit_file(explicit(0, "OV", b"\x1b$)C\xb0\xa1")),
+    "a few bytes behind a jump": explicit_file(explicit(PIXEL_DATA, "OW", bytes(9_000)), b"\0\0\0\0"),
+    "pixel data that is a sequence": explicit_file(
+        explicit(PIXEL_DATA, "SQ", open_item(PATIENT), UNDEFINED), implicit(SEQUENCE_END), PATIENT
+    ),
+    "zeros beyond the first read": implicit_file(bytes(9_000)),
+    "zeros beyond the first read, explicit": explicit_file(bytes(70_000)),
+    "elements behind many zeros": implicit_file(bytes(16_000), implicit(0x00100020, b"ID-1")),
+}
+OTHERS = {
+    "a delimiter that is none": explicit_file(explicit(0x00880200, "SQ", b""), WRONG_DELIMITER, PATIENT),
+    "a delimiter that is none, in an item": explicit_file(open_sequence(open_item(PATIENT + WRONG_DELIMITER))),
+    "elements behind many zeros, explicit": explicit_file(bytes(16_000), PATIENT),
+    "a directory's group": SYNTAX_ALONE + b"\4\0\x20\x12" + DIRECTORY,
+    "a directory's group, big endian": SYNTAX_ALONE_BIG + explicit(0x00041220, "SQ", order=">") + BIG_BODY,
+    "pixel data of a text VR": explicit_file(explicit(PIXEL_DATA, "UT", b"", UNDEFINED), implicit(SEQUENCE_END)),
+    "pixel data of numbers": explicit_file(explicit(0x7FE00008, "UV", b"\1\0\0\0" * 2, UNDEFINED)),
+    "pixel data of no VR": SYNTAX_ALONE_BIG + BIG_BODY + b"\x7f\xe0\0\x10,B\0\0\xff\xff\xff\xff",
+    "big endian by its first tag": SYNTAX_ALONE + explicit(0x300800E0, "SS", b"\0\1", order=">") + BIG_BODY,
+    "an item at the end of what was read": explicit_file(explicit(PIXEL_DATA, "OW", bytes(9_000)), implicit(ITEM)),
+}
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path) -> list[checks.Good]:
+    found = []
+    for number in range(2):
+        path = tmp_path / f"good-{number}"
+        path.write_bytes(small_file(EXPLICIT))
+        found.append(checks.good(str(path), {}))
+    return found
+
+
+@pytest.mark.parametrize("name", [*READABLE, *OTHERS])
+def test_both_walkers_say_the_same(name: str, tmp_path: Path, neighbours: list[checks.Good]) -> None:
+    path = tmp_path / "found.dcm"
+    path.write_bytes({**READABLE, **OTHERS}[name])
+    scanned = checks.walkers_agree([str(path)])
+    assert bool(scanned.uris) or name not in READABLE
+    checks.walkers_agree([*(one.path for one in neighbours), str(path)])
+    assert checks.rows_hold([str(path)], neighbours) == 2 + len(scanned.uris)
+
+
+def test_nothing_behind_zeros_is_lost(tmp_path: Path) -> None:
+    """The walker must not take zeros up to the end of what it has read for zeros up to the end of the file."""
+    path = tmp_path / "zeros.dcm"
+    for zeros in (8_000, 8_192, 16_384, 80_000):
+        path.write_bytes(implicit_file(bytes(zeros), implicit(0x00100020, b"ID-1")))
+        (built,) = checks.batches(Reading(), [str(path)])
+        assert built.batch["PatientID"].to_pylist() == ["ID-1"]
+
+
+@pytest.mark.parametrize("following", [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\4\0\0\0"])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
+@pytest.mark.parametrize("vr", ["OB", "OW", "UT"])
+def test_a_header_that_was_read_in_part_has_no_length(whole: bool, vr: str, following: bytes, tmp_path: Path) -> None:
+    """Twelve bytes of which eight were read at first: the others must not be those of the next file."""
+    filler = explicit(0x00104000, "LT", b"x" * (8_192 - 8 - 8 - len(explicit_file())))
+    first, second = tmp_path / "1.dcm", tmp_path / "2.dcm"
+    data = explicit_file(filler, explicit(PIXEL_DATA, vr, b"\2\1" * 40), text(0xFFFCFFFD, "LO", "after"))
+    first.write_bytes(data if whole else data[:8_192])
+    second.write_bytes(following + bytes(9_000))
+    scanned = checks.walkers_agree([str(first), str(second)])
+    assert len(scanned.uris) == whole
+
+
+@pytest.mark.parametrize("stored", [explicit(0x00080018, "PN", b"A^B "), explicit(0x00080018, "US", b"\1\0")])
+def test_a_uid_of_another_vr_in_the_json_variant(stored: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "uid.dcm"
+    path.write_bytes(meta(EXPLICIT) + stored + text(0x00080060, "CS", "OT"))
+    (built,) = checks.batches(Reading(options={"schema_type": "json"}), [str(path)])
+    assert json.loads(built.batch["Metadata"][0].as_py())["00080060"]["Value"] == ["OT"]
+
+
+@pytest.mark.parametrize("exponent", ["9" * 20, "-" + "9" * 20, "0" * 30])
+def test_an_exponent_that_no_decimal_has(exponent: str, tmp_path: Path) -> None:
+    path, value = tmp_path / "number.dcm", f"0e{exponent}"
+    path.write_bytes(explicit_file(text(0x00101030, "DS", value)))
+    (built,) = checks.batches(Reading(options={"schema_type": "json"}), [str(path)])
+    assert json.loads(built.batch["Metadata"][0].as_py())["00101030"]["Value"] == [value]
+
+
+def test_room_is_made_for_what_a_file_has_not_for_what_it_claims(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked = tmp_path / "liar.dcm", list[int]()
+    path.write_bytes(explicit_file(explicit(0x0040A160, "UT", b"short", 200 << 20)))
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: (asked.append(size), pread(fd, size, at))[1])
+    reading = Reading()
+    assert checks.batches(reading, [str(path)]) == []
+    assert [failure.code for failure in reading.tally.failures] == ["malformed"]
+    assert asked
+    assert max(asked) < 1 << 20
+    with path.open("rb") as file:
+        assert FileSource(file.fileno()).read(1 << 40, 1 << 40) == b""
+
+
+@pytest.mark.parametrize("value", [b"ISO\x80IR 192", b"GBK\\\xc4\xe3"])
+def test_a_character_set_is_not_written_in_the_one_that_it_names(value: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "set.dcm"
+    path.write_bytes(meta(EXPLICIT) + explicit(0x00080005, "CS", value) + text(0x00100020, "LO", "ID-1"))
+    assert checks.oracle_agrees(str(path))
+
+
+@pytest.mark.parametrize("vr", ["OF", "OB", "UN"])
+def test_bytes_in_a_dataset_that_are_text_by_the_dictionary(vr: str) -> None:
+    dataset = Dataset()
+    dataset.add(DataElement(0x00100020, vr, b"caf\xe9"))
+    table = dicom_bq.to_arrow([dataset])
+    table.validate(full=True)
+    assert table["PatientID"].to_pylist() == ["café"]
