@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,6 @@ def test_a_stopped_export_is_done_or_not_and_can_be_run_again(field: Field, dest
 
 def test_the_matrix_notices_what_is_wrong(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that has lost rows is neither the old nor the new one."""
-    monkeypatch.setattr(Field, "_rows", lambda *_: {"old-00001": 1})
+    monkeypatch.setattr(Field, "_rows", lambda *_: Counter({"old-00001": 1}))
     with pytest.raises(AssertionError, match="neither the old nor the new one"):
         field.run(Case("table.parquet", "write-append", SIGNALS[0], 1))

@@ -50,6 +50,8 @@ class Shell:
         assert code is None or found == code, said
         assert canaries.found(said) == []
         assert canaries.found("\n".join(map(str, self.folder.rglob("*")))) == []
+        for path in (self.folder / "state").rglob("*"):  # records of operations, and logs of files that failed
+            assert path.is_dir() or canaries.found(path.read_bytes()) == [], path
         return said
 
 
@@ -149,6 +151,17 @@ def test_options(shell: Shell, planted: Path, options: tuple[str, ...]) -> None:
     report = shell.folder / "report.json"
     shell.silent("export", planted, shell.folder / "x.parquet", "--report", report, *options, code=1)
     assert canaries.found(report.read_bytes()) == []
+
+
+def test_operations_and_logs(shell: Shell, planted: Path) -> None:
+    out, log = shell.folder / "x.parquet", shell.folder / "failed.jsonl"
+    shell.silent("export", planted, out, "--log-format", "json", "--error-log", log, code=1)
+    assert canaries.found(log.read_bytes()) == []
+    assert log.read_text().count("\n") > 100
+    (record,) = (shell.folder / "state").rglob("operations/*.json")
+    assert "failure" in record.read_text()
+    assert record.stem in shell.silent("operations", "list", code=0)
+    shell.silent("operations", "describe", record.stem, code=0)
 
 
 def test_schema_commands(shell: Shell, planted: Path) -> None:

@@ -21,8 +21,10 @@ from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.bigquery_tables import walk_fields
 from dicom_bq.errors import DestinationError
 
-_WITHOUT_ROWS = ("Provided Schema does not match", "Not found: ", "Access Denied: ", "Quota exceeded")
-"""Beginnings of messages that name tables and columns only."""
+_ABOUT_SCHEMAS = "Provided Schema does not match"
+"""Beginning of a message that is about rows by its reason, and names columns only."""
+_ABOUT_ROWS = frozenset(("", "badRequest", "invalid", "invalidQuery", "stopped"))
+"""Reasons whose messages may quote rows; the others are about tables, rights and quotas."""
 _WORDS = re.compile(r"\w+")
 TRANSIENT = frozenset(("backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded"))
 """Reasons that go away by themselves: https://cloud.google.com/bigquery/docs/error-messages"""
@@ -143,11 +145,11 @@ def _failed(session: Session, job: Job, configuration: dict[str, Any]) -> Destin
 
 
 def _safe(job: Job, configuration: dict[str, Any]) -> str:
-    """What may be told of a job's message: all of it when it is about the schema, else the columns it names.
+    """What may be told of a job's message: all of it unless it is about rows, then the columns that it names.
 
     BigQuery quotes values that it cannot convert, and all of a row that is JSON.
     """
-    if job.message.startswith(_WITHOUT_ROWS):
+    if job.reason not in _ABOUT_ROWS or job.message.startswith(_ABOUT_SCHEMAS):
         return job.message
     words, fields = set(_WORDS.findall(job.message)), configuration["load"]["schema"]["fields"]
     named = [item["name"] for _, item in walk_fields(fields) if item["name"] in words]
