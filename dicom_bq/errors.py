@@ -177,3 +177,12 @@ class MissingDependencyError(DicomBqError):
     """An extra is not installed. Facts: ``package``, ``extra``."""
 
     template = "{package} is not installed; run: pip install 'dicom-bq[{extra}]'"
+
+
+def cannot_keep(place: str, error: OSError) -> DestinationError:
+    """That what has to wait on disk for a while cannot be written there."""
+    return DestinationError(
+        destination=place,
+        reason=f"rows cannot be kept here for the time being: {error.strerror}",
+        advice="Make room, or set TMPDIR or the output to where there is",
+    )

@@ -7,21 +7,25 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from dicom_bq.errors import UsageError
+from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
 from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
+from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from dicom_bq.destinations.base import WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
+    from dicom_bq.jobdir import Tell
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
@@ -127,10 +131,15 @@ def export(
     filter_file: str | None = None,
     deduplicate: bool = False,
     bigquery: BigQueryOptions | None = None,
+    job_dir: Source | None = None,
+    keep: bool = False,
     progress: Progress = silent,
+    tell: Tell = unheard,
     **options: Unpack[ReadOptions],
 ) -> ExportReport:
     """Write the instances in files to a table, one row each, in the order of their URIs. All or nothing.
+
+    However it ends, the same call again goes on where it was, and reads no file again that is as it was.
 
     Args:
         sources: Directories, files and patterns; or one of them.
@@ -144,7 +153,11 @@ def export(
             ``/studies/UID[/series/UID[/instances/UID]]``. None for all.
         deduplicate: Of the files with one SOP Instance UID export the first, in the order of their URIs.
         bigquery: How to load into a BigQuery table.
+        job_dir: Directory for what has been read, until the job is finished: rows, so it needs the room. Default:
+            a hidden one beside the output; for BigQuery one in ``$XDG_STATE_HOME/dicom-bq/jobs``.
+        keep: Leave it there when the job is finished.
         progress: Called now and then with the number of files found and of those that failed.
+        tell: Called with what a person should know: where the directory is, what is taken from it.
         options: See ``dicom_bq.ReadOptions``.
 
     Returns:
@@ -156,22 +169,28 @@ def export(
         DestinationError: The destination cannot be written; nothing has changed.
     """
     from dicom_bq.destinations.resolve import resolve
+    from dicom_bq.jobdir import JobDirectory
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
-    workers = options.get("workers", 1)
-    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=workers)
+    ahead = options.get("workers") != 1
+    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=1 + ahead)
     selection = _selection(filter_file, deduplicate=deduplicate)
-    with Spill(_directory_of(destination), reuse=schema is not None) as spill:
-        reading = Reading(schema, options, progress=progress, selection=selection, spill=spill)
-        with contextlib.closing(reading.sources(sources, exclude=_outputs(destination))) as batches:
+    reading = Reading(schema, options, progress=progress, selection=selection)  # raises what is wrong with options
+    place = job_place(destination, job_dir, table, bigquery, _command(sources))
+    facts = row_facts(schema, options, selection)
+    with JobDirectory(place, facts, schema, options, tell) as job:
+        run = Run(job, target, disposition, repr((command, disposition.value)), keep)
+        if (earlier := run.earlier()) is not None:
+            return earlier
+        job.begin()
+        reading = replace(reading, spill=job.spill, job=job, tally=Tally.of_many(place), progress=run.watched(progress))
+        with contextlib.closing(reading.sources(sources, exclude=[*_outputs(destination), str(place)])) as batches:
             target.check(disposition, schema)
-            written, rows = assemble(batches, schema, spill, options)
-            count = target.write(written, rows, disposition)
-    report = reading.report(written, started)
-    return ExportReport.of(report, target.uri, disposition.value, count)
+            written, rows = assemble(batches, schema, job.spill, options)
+            return run.write(written, rows, lambda: reading.report(written, started))
 
 
 def plan_export(
@@ -244,12 +263,6 @@ def _outputs(destination: Source) -> list[str]:
     path = Path(destination)
     hidden = [str(path.with_name(f".{path.name}.{suffix}")) for suffix in ("lock", "old", "ready", "writing")]
     return [str(path), f"{path}.wal", f"{path}.tmp", *hidden]
-
-
-def _directory_of(destination: Source) -> str | None:
-    """Where rows can wait: beside the output, which has to have room for them anyway."""
-    parent = Path(os.fspath(destination)).parent
-    return str(parent) if parent.is_dir() and os.access(parent, os.W_OK) else None
 
 
 def _warn(report: ReadReport) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
@@ -15,6 +17,7 @@ from dicom_bq.parts import Answer, Order, Part, Summary, Task
 from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import expand, printable
 from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile
+from dicom_bq.stats import stats_of
 from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
@@ -24,12 +27,18 @@ if TYPE_CHECKING:
 
     from dicom_bq.columns.build import BuiltBatch
     from dicom_bq.columns.jsonmodel import JsonRows
+    from dicom_bq.jobdir import JobDirectory
     from dicom_bq.scan.outcome import Scanned
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
 BATCH_SIZE = 2000
 """Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
+
+LEAST = 7 / 8
+"""Of a batch. From there on a file's name may end it, so that files that come or go change few batches."""
+ENDS = 32
+"""One of so many names does."""
 
 MOST_WORKERS = 64
 """Processes; each needs a few file descriptors here."""
@@ -60,7 +69,8 @@ class ReadOptions(TypedDict, total=False):
         max_header_bytes: A file whose header, or inflated data set, is larger fails. Default: 256 MiB.
         schema_type: "flattened" (default) makes a column of each element; "json" one of all, as the DICOM JSON
             Model of PS3.18 Annex F, with the other columns of the Healthcare API's SchemaJSON.
-        workers: Processes that read files; 1 (default) is this one. Rows and their order do not depend on it.
+        workers: Processes that read files, this one among them. Default: the processors that there are for this one.
+            Rows and their order do not depend on it.
     """
 
     numeric_strings: Literal["text", "typed"]
@@ -68,9 +78,17 @@ class ReadOptions(TypedDict, total=False):
     max_sequence_bytes: int | None
     max_header_bytes: int
     schema_type: Literal["flattened", "json"]
-    workers: int
+    workers: int | None
 
 
+DEFAULTS: ReadOptions = {
+    "numeric_strings": "text",
+    "include_source_store": False,
+    "max_sequence_bytes": None,
+    "max_header_bytes": 256 << 20,
+    "schema_type": "flattened",
+}
+"""Of the options that rows depend on."""
 _CHOICES = {"numeric_strings": ("text", "typed"), "schema_type": ("flattened", "json")}
 """Options with few values; the first is the default."""
 
@@ -86,14 +104,16 @@ class Reading:
         progress: Is told about every batch.
         selection: Which of the files become rows; None for all that can.
         spill: Where worker processes leave rows; without one they leave none, and batches have a schema alone.
+        job: Keeps what has been read, so that it need not be read again; None where a job starts anew.
     """
 
     schema: TableSchema | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = field(default_factory=Tally.of_many)
     progress: Progress = silent
     selection: Selection | None = None
     spill: Spill | None = None
+    job: JobDirectory | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(self.options.keys() - ReadOptions.__annotations__.keys())
@@ -139,8 +159,8 @@ class Reading:
         return ReadReport(
             found=tally.found,
             exported=tally.exported,
-            failures=tuple(tally.failures),
-            skipped=tuple(tally.skipped),
+            failures=tally.failures,
+            skipped=tally.skipped,
             filtered=tally.filtered,
             unmatched=self.selection.unmatched() if self.selection else (),
             problems=tally.problems,
@@ -150,38 +170,84 @@ class Reading:
 
     @property
     def _workers(self) -> int:
-        return self.options.get("workers", 1)
+        asked = self.options.get("workers")
+        return processors() if asked is None else asked
 
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
 
     def _files(self, listed: Generator[Part]) -> Generator[Built]:
-        with contextlib.closing(self._by_workers(listed) if self._workers > 1 else listed) as parts:
+        with contextlib.closing(self._done(listed)) as parts:
             for part in parts:
                 for uri, reason in part.unreadable:
                     self.tally.unreadable(uri, reason)
                 yield from self._part(part)
+                if self.job:
+                    self.job.chunks.passed(part)
                 self.progress(self.tally.found, len(self.tally.failures))
         self._raise_bug()
         if not self.tally.found:
             raise UsageError(reason="there are no files in the sources given")
 
+    def _done(self, listed: Generator[Part]) -> Generator[Part]:
+        """Parts with what an earlier run or a worker has found in them, where there is either."""
+        parts: Generator[Part] = self.job.chunks.take(listed) if self.job else listed
+        return self._by_workers(parts) if self._workers > 1 else parts
+
     def _by_workers(self, parts: Iterator[Part]) -> Generator[Part]:
         from dicom_bq.workers import Workers
 
+        note = self.job.note if self.job else None
+        return Workers(self._task, self._workers, self.spill, work, note).run(parts)
+
+    @property
+    def _task(self) -> Task:
         selection = self.selection and self.selection.fresh()
-        task = Task(self.schema, {**self.options, "workers": 1}, selection, rows=self.spill is not None)
-        return Workers(task, self._workers, self.spill, work).run(parts)
+        options: ReadOptions = {**self.options, "workers": 1}
+        return Task(self.schema, options, selection, rows=self.spill is not None, lasting=self.job is not None)
 
     def _part(self, part: Part) -> Iterator[Built]:
-        """Batches of a part: a worker's, unless it has none, or one of its instances is a row already."""
-        summary = part.summary
-        if summary is None or not self._accepts(summary):
-            yield from self.batch(part.uris) if part.uris else ()
+        """Batches of a part: as it was found, unless it was not, or one of its instances is a row already."""
+        if not part.uris:
             return
-        self.tally.merge(summary.tally)
-        for schema, extent in summary.batches:
+        if part.summary is None or not self._accepts(part.summary):
+            yield from self._lasting(part, self.job) if self.job else self._here(part)
+            return
+        self.tally.merge(part.summary.tally)
+        for schema, extent in part.summary.batches:
             yield SpilledBatch(schema, part.file or NO_FILE, extent)
+
+    def _here(self, part: Part) -> Iterator[Built]:
+        """Read a part in this process, knowing what was in those before it."""
+        reading = self._fresh()
+        yield from reading.batch(part.uris)
+        self._join(reading)
+
+    def _lasting(self, part: Part, job: JobDirectory) -> Iterator[Built]:
+        """The same, and never again."""
+        reading, stats = self._fresh(), stats_of(part.uris)
+        with job.spill.refusals():
+            part.file = file = job.spill.own()
+            batches = [(built.schema, file.append(built.batch)) for built in reading.batch(part.uris)]
+            file.sync()
+        selected = reading.selection.met() if reading.selection else None
+        part.summary = Summary(reading.tally, batches, selected, stats)
+        if not reading.tally.bug:
+            alone = not any(skipped.code == "duplicate" for skipped in reading.tally.skipped)
+            job.note(part, part.summary, alone=alone)
+        self._join(reading)
+        yield from (SpilledBatch(schema, file, extent) for schema, extent in batches)
+
+    def _fresh(self) -> Reading:
+        """The same for one part."""
+        selection = self.selection and self.selection.fresh(self.selection.seen)
+        return replace(self, tally=Tally(), selection=selection)
+
+    def _join(self, reading: Reading) -> None:
+        """Take over what was met in the part that is next."""
+        self.tally.merge(reading.tally)
+        if self.selection and reading.selection:
+            self.selection.join(reading.selection.met())
 
     def _accepts(self, summary: Summary) -> bool:
         return self.selection is None or summary.selected is None or self.selection.join(summary.selected)
@@ -251,26 +317,46 @@ class Reading:
 def work(task: Task, order: Order) -> Answer:
     """Carry out an order."""
     selection = task.selection and task.selection.fresh()
-    reading = Reading(task.schema, task.options, selection=selection)
+    reading = Reading(task.schema, task.options, Tally(), selection=selection)
     file = SpillFile(order.descriptor)
     batches = []
+    stats = stats_of(order.uris) if task.lasting else []
     try:
         for built in reading.batch(order.uris):
             batches.append((built.schema, file.append(built.batch) if task.rows else NOWHERE))
+        if task.lasting and batches:
+            file.sync()
     except OSError as error:
         return error
     except Exception:
         return None
     if reading.tally.bug:
         return None
-    return Summary(reading.tally, batches, selection.met() if selection else None)
+    return Summary(reading.tally, batches, selection.met() if selection else None, stats)
+
+
+def processors() -> int:
+    """Those that this process may use, as far as the operating system tells."""
+    if hasattr(os, "process_cpu_count"):
+        count = os.process_cpu_count()
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count()
+    return max(1, min(count or 1, MOST_WORKERS))
 
 
 def _parts(uris: Iterator[str], unreadable: list[tuple[str, str]]) -> Generator[Part]:
     """Parts of a listing, each with what its listing has put into ``unreadable``."""
-    for batch in itertools.chain(_batched(uris, BATCH_SIZE), ([],)):
-        yield Part(batch, unreadable.copy())
-        unreadable.clear()
+    least = math.ceil(BATCH_SIZE * LEAST)
+    batch: list[str] = []
+    for uri in uris:
+        batch.append(uri)
+        if len(batch) == BATCH_SIZE or (len(batch) >= least and zlib.crc32(os.fsencode(uri)) % ENDS == 0):
+            yield Part(batch, unreadable.copy())
+            unreadable.clear()
+            batch = []
+    yield Part(batch, unreadable.copy())
 
 
 def _scan_datasets(datasets: list[Any]) -> Scanned:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from dicom_bq.outcomes import number_of
 from dicom_bq.problems import REPAIRS, Problem, Problems, Reason
 from dicom_bq.sources.files import printable
 
@@ -61,8 +63,8 @@ class ReadReport:
 
     found: int
     exported: int
-    failures: tuple[Failure, ...]
-    skipped: tuple[Skipped, ...]
+    failures: Sequence[Failure]
+    skipped: Sequence[Skipped]
     problems: Problems
     schema: TableSchema
     seconds: float
@@ -77,17 +79,17 @@ class ReadReport:
     @property
     def not_dicom(self) -> int:
         """Files that are not DICOM."""
-        return sum(skipped.code == "not_dicom" for skipped in self.skipped)
+        return number_of(self.skipped, "not_dicom")
 
     @property
     def dicomdir(self) -> int:
         """Files that are a Media Storage Directory (PS3.10 8.6), which is no SOP instance."""
-        return sum(skipped.code == "dicomdir" for skipped in self.skipped)
+        return number_of(self.skipped, "dicomdir")
 
     @property
     def duplicates(self) -> int:
         """Files whose instance is a row already."""
-        return sum(skipped.code == "duplicate" for skipped in self.skipped)
+        return number_of(self.skipped, "duplicate")
 
     @property
     def columns(self) -> int:
@@ -100,7 +102,11 @@ class ReadReport:
 
     def to_json(self) -> str:
         """Everything, for programs."""
-        return json.dumps(self.to_dict(), indent=2)
+        return "".join(self.json_pieces())
+
+    def json_pieces(self) -> Iterator[str]:
+        """The text of ``to_json``, piece by piece: of a million failures, one is in memory at a time."""
+        return _object(self._facts())
 
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
@@ -111,12 +117,18 @@ class ReadReport:
             f"{_number(self.found, 'file')} found: {self.exported:,} exported, {self.not_dicom:,} not DICOM, "
             f"{self.dicomdir:,} DICOMDIR, {left_out}{self.failed:,} failed; {self.seconds:.1f} s{rate}"
         )
-        yield from _section("Lines of the filter without an instance", list(self.unmatched), LONGEST_LIST)
+        yield from _section(
+            "Lines of the filter without an instance", self.unmatched, len(self.unmatched), LONGEST_LIST
+        )
         yield from failure_lines(self.failures)
         yield from problem_lines(self.problems)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``to_json`` writes."""
+        return {name: list(fact) if isinstance(fact, Iterator) else fact for name, fact in self._facts().items()}
+
+    def _facts(self) -> dict[str, Any]:
+        """The object; what may be without number is an iterator."""
         return {
             "found": self.found,
             "exported": self.exported,
@@ -127,8 +139,8 @@ class ReadReport:
             "filtered": self.filtered,
             "unmatched": list(self.unmatched),
             "seconds": round(self.seconds, 3),
-            "failures": [_outcome(failure) for failure in self.failures],
-            "skipped": [_outcome(skipped) for skipped in self.skipped],
+            "failures": map(_outcome, self.failures),
+            "skipped": map(_outcome, self.skipped),
             "problems": self.problems.to_list(),
             "dictionary": self.schema.edition,
             "columns": self.columns,
@@ -165,20 +177,20 @@ class ExportReport(ReadReport):
         if any(line.startswith(_MORE) for line in lines):
             yield "All of it is in the report (--report FILE.json)"
 
-    def to_dict(self) -> dict[str, Any]:
-        """The object that ``to_json`` writes."""
+    def _facts(self) -> dict[str, Any]:
+        """The object; what may be without number is an iterator."""
         return {
             "destination": self.destination,
             "write_disposition": self.disposition,
             "rows": self.rows,
-            **ReadReport.to_dict(self),
+            **ReadReport._facts(self),
         }
 
 
-def failure_lines(failures: Iterable[Failure], longest: int = LONGEST_LIST) -> Iterator[str]:
+def failure_lines(failures: Sequence[Failure], longest: int = LONGEST_LIST) -> Iterator[str]:
     """The first failures, one a line under a title; nothing when there are none."""
-    lines = [f"{printable(failure.uri)}: {failure.reason} ({failure.code})" for failure in failures]
-    yield from _section("Failed", lines, longest)
+    lines = (f"{printable(failure.uri)}: {failure.reason} ({failure.code})" for failure in failures)
+    yield from _section("Failed", lines, len(failures), longest)
 
 
 def problem_lines(problems: Problems, longest: int = LONGEST_LIST) -> Iterator[str]:
@@ -188,7 +200,7 @@ def problem_lines(problems: Problems, longest: int = LONGEST_LIST) -> Iterator[s
         width = len(f"{max(counts.values(), default=0):,}")
         ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         lines = [f"{count:>{width},}  {label}" for label, count in ordered]
-        yield from _section(title, lines, longest)
+        yield from _section(title, lines, len(lines), longest)
 
 
 def _by_tag(problems: Problems, reasons: frozenset[Reason]) -> Counter[str]:
@@ -204,13 +216,13 @@ def _label(problem: Problem) -> str:
     return "  ".join(part for part in (problem.tag, keyword, problem.reason.value) if part)
 
 
-def _section(title: str, lines: list[str], longest: int) -> Iterator[str]:
-    if not lines:
+def _section(title: str, lines: Iterable[str], count: int, longest: int) -> Iterator[str]:
+    if not count:
         return
     yield f"{title}:"
-    yield from (f"  {line}" for line in lines[:longest])
-    if len(lines) > longest:
-        yield f"{_MORE}{len(lines) - longest:,} more"
+    yield from (f"  {line}" for line in islice(lines, longest))
+    if count > longest:
+        yield f"{_MORE}{count - longest:,} more"
 
 
 def _number(count: int, noun: str) -> str:
@@ -219,3 +231,25 @@ def _number(count: int, noun: str) -> str:
 
 def _outcome(outcome: Failure | Skipped) -> dict[str, str]:
     return {"uri": printable(outcome.uri), "code": outcome.code, "reason": outcome.reason}
+
+
+def _object(facts: Mapping[str, Any]) -> Iterator[str]:
+    """As ``json.dumps(facts, indent=2)``, where values may be iterators."""
+    opening = "{\n"
+    for name, fact in facts.items():
+        yield f"{opening}  {json.dumps(name)}: "
+        yield from _array(fact) if isinstance(fact, Iterator) else (_indented(fact, 2),)
+        opening = ",\n"
+    yield "\n}"
+
+
+def _array(items: Iterator[Any]) -> Iterator[str]:
+    opening = "[\n"
+    for item in items:
+        yield f"{opening}    {_indented(item, 4)}"
+        opening = ",\n"
+    yield "[]" if opening == "[\n" else "\n  ]"
+
+
+def _indented(fact: object, spaces: int) -> str:
+    return json.dumps(fact, indent=2).replace("\n", "\n" + " " * spaces)

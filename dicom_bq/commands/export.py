@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,9 @@ from dicom_bq.commands.options import (
     report_to,
     sources_argument,
 )
+
+if TYPE_CHECKING:
+    from dicom_bq.report import ExportReport
 
 DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
 
@@ -46,6 +50,13 @@ DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
     help="Export what a line of the file asks for: /studies/UID[/series/UID[/instances/UID]]. Local or gs://.",
 )
 @click.option("--deduplicate", is_flag=True, help="Export one file of each SOP Instance UID, the first by its path.")
+@click.option(
+    "--job-dir",
+    metavar="DIR",
+    help="Where the job keeps what it has read until it is finished. Default: beside OUT, or for BigQuery in "
+    "$XDG_STATE_HOME/dicom-bq/jobs.",
+)
+@click.option("--keep", is_flag=True, help="Leave that directory when the job is finished.")
 @click.option("--dry-run", is_flag=True, help="Read the files and print what would be done to the table.")
 @click.option(
     "--report",
@@ -65,6 +76,8 @@ def export(
     schema_file: str | None,
     report_file: str | None,
     dry_run: bool,
+    job_dir: str | None,
+    keep: bool,
     quiet: bool,
     **options: Any,  # noqa: ANN401 (passed on)
 ) -> int:
@@ -84,6 +97,8 @@ def export(
 
     Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination
     refused, and is as it was. Files that are not DICOM, and DICOMDIRs, are skipped and counted.
+
+    An export that was interrupted, in whatever way, goes on where it was when the same command is run again.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
     from dicom_bq import job
     from dicom_bq.plan import ExportPlan
@@ -94,22 +109,34 @@ def export(
         names = ", ".join(schema.unknown())
         click.echo(f"{schema_file}: no data element is called {names}; always empty here", err=True)
     bigquery = take_bigquery_options(options)
-    run = job.plan_export if dry_run else job.export
+    same = {"schema": schema, "bigquery": bigquery, "progress": progress, **options}
+
+    def tell(sentence: str) -> None:
+        if not quiet:
+            progress.clear()
+            click.echo(sentence, err=True)
+
+    done: ExportPlan | ExportReport
     try:
-        done = run(sources, destination, schema=schema, bigquery=bigquery, progress=progress, **options)
+        if dry_run:
+            done = job.plan_export(sources, destination, **same)
+        else:
+            done = job.export(sources, destination, job_dir=job_dir, keep=keep, tell=tell, **same)
     finally:
         progress.clear()
     if report_file:
-        _write(report_file, done.to_json())
+        _write(report_file, done.json_pieces())
     if isinstance(done, ExportPlan):
         click.echo(done.to_text())
         return report_to(done.read, quiet=quiet)
     return report_to(done, quiet=quiet)
 
 
-def _write(report_file: str, text: str) -> None:
+def _write(report_file: str, pieces: Iterable[str]) -> None:
     try:
-        Path(report_file).write_text(text + "\n", encoding="utf-8")
+        with Path(report_file).open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+            file.write("\n")
     except OSError as error:
         message = f"{report_file}: {error.strerror}. Everything else is done; write the report somewhere else"
         raise click.ClickException(message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dicom_bq.column import REPEATED, Column
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
-from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
+from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.duckdb_widen import additions, needs_rebuild, rebuild
 from dicom_bq.destinations.row_groups import row_groups
 from dicom_bq.errors import DestinationError, MissingDependencyError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _Fact: TypeAlias = "tuple[str, str | None, str | None]"
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
 _INCOMING = "dicom_bq_incoming"
+_RUN = "dicom_bq_run_"
+"""A table of this name and the run's is there from the commit of its rows until the run knows that it is finished."""
 # Everything the catalog knows of a name: what it is, and what would be lost if the table were written anew.
 _FACTS = """
 FROM (
@@ -94,7 +97,13 @@ class DuckDBTable:
         files.check_parent(self.path)
         check_write(self, self.existing(), disposition, schema)
 
-    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
+    def write(
+        self,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        disposition: WriteDisposition,
+        announce: Announce | None = None,
+    ) -> int:
         """See ``Destination``."""
         files.check_parent(self.path)
         is_new, is_ours = not self.path.exists(), False
@@ -104,11 +113,29 @@ class DuckDBTable:
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
-                return self._insert(connection, schema, batches)
+                rows = self._insert(connection, schema, batches)
+                if announce:
+                    mark = f"{_RUN}{uuid.uuid4().hex}"
+                    announce(mark, rows)
+                    connection.execute(f"CREATE TABLE {quote(mark)} (rows BIGINT)")
+            return rows
         except BaseException:
             if is_ours:
                 self.path.unlink(missing_ok=True)
             raise
+
+    def holds(self, mark: str) -> bool:
+        """See ``Destination``."""
+        if not self.path.exists():
+            return False
+        with self._connected() as connection:
+            found = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = $1", [mark]).fetchone()
+        return found is not None
+
+    def forget(self, mark: str) -> None:
+        """See ``Destination``: its table."""
+        with self._connected() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {quote(mark)}")
 
     def select(self, query: str) -> Iterator[tuple[object, ...]]:
         """Rows of a query on the file, which it cannot change.
