@@ -28,6 +28,7 @@ from dicom_bq.errors import (
     SchemaLimitError,
     UsageError,
     WorkerError,
+    how_to_go_on,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, DESTINATION, BUG, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 130, 143
 """Exit codes; the last three are sysexits.h's EX_SOFTWARE and the shell's 128 + signal."""
+
+UNHARMED = "nothing is half written"
 
 EXIT_CODES: Mapping[type[DicomBqError], int] = {
     DestinationError: DESTINATION,
@@ -46,6 +49,10 @@ EXIT_CODES: Mapping[type[DicomBqError], int] = {
     WorkerError: BUG,
 }
 """By class of error; the first that fits."""
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came."""
 
 
 def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -96,10 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return _complain("interrupted; nothing is half written", INTERRUPTED)
+    except click.Abort as error:
+        return _complain(f"interrupted; {UNHARMED}", INTERRUPTED, error)
+    except _TerminatedError as error:
+        return _complain(f"terminated; {UNHARMED}", TERMINATED, error)
     except DicomBqError as error:
-        return _complain(str(error), _exit_code(error))
+        return _complain(str(error), _exit_code(error), error)
     except Exception as error:  # the last place where a bug can be told without a patient's data
         return _complain(_without_values(error), BUG)
     return result if isinstance(result, int) else 0
@@ -123,12 +132,13 @@ def _own_process() -> Iterator[None]:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     """End as an exception would, so that everything half-written is taken away."""
-    click.echo("dicom-bq: terminated; nothing is half written", err=True)
-    raise SystemExit(TERMINATED)
+    raise _TerminatedError
 
 
-def _complain(message: str, code: int) -> int:
+def _complain(message: str, code: int, error: BaseException | None = None) -> int:
     click.echo(f"dicom-bq: {message}", err=True)
+    if advice := how_to_go_on(error):
+        click.echo(advice, err=True)
     return code
 
 

@@ -186,3 +186,17 @@ def cannot_keep(place: str, error: OSError) -> DestinationError:
         reason=f"rows cannot be kept here for the time being: {error.strerror}",
         advice="Make room, or set TMPDIR or the output to where there is",
     )
+
+
+GO_ON = "Run the same command again to go on: "
+"""Beginning of the note that an exception gets when it ends an export that can be taken up."""
+
+
+def how_to_go_on(error: BaseException | None) -> str | None:
+    """What the user can do after an export ended by an exception, which may be the cause of this one."""
+    while error is not None:
+        notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(GO_ON)]
+        if notes:
+            return str(notes[-1])
+        error = error.__cause__ or error.__context__
+    return None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from dicom_bq.errors import UsageError
+from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
 from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
@@ -179,7 +179,11 @@ def export(
     target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=1 + ahead)
     selection = _selection(filter_file, deduplicate=deduplicate)
     reading = Reading(schema, options, progress=progress, selection=selection)  # raises what is wrong with options
-    place = job_place(destination, job_dir, table, bigquery, _command(sources))
+    try:
+        place = job_place(destination, job_dir, table, bigquery, _command(sources))
+    except DestinationError:
+        reading.sources(sources)  # what is wrong with those comes first
+        raise
     facts = row_facts(schema, options, selection)
     with JobDirectory(place, facts, schema, options, tell) as job:
         run = Run(job, target, disposition, repr((command, disposition.value)), keep)

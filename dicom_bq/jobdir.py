@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from dicom_bq.chunks import Chunks
-from dicom_bq.errors import DestinationError
+from dicom_bq.errors import GO_ON, DestinationError
 from dicom_bq.journal import Journal, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 Tell: TypeAlias = Callable[[str], None]
 """Called with what a person should know, a sentence at a time."""
-GO_ON = "Run the same command again to go on: "
 INTRODUCED_AFTER = 1.0
 """Seconds; a job that takes less does not say where its state is."""
 JOURNAL = "journal"
@@ -233,16 +232,6 @@ class JobDirectory:
                 self._remove()
             elif error is not None:
                 error.add_note(f"{GO_ON}{finished:,} {'file is' if finished == 1 else 'files are'} read already")
-
-
-def how_to_go_on(error: BaseException | None) -> str | None:
-    """What the user can do after an export ended by an exception, which may be the cause of this one."""
-    while error is not None:
-        notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(GO_ON)]
-        if notes:
-            return str(notes[-1])
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _check(path: Path) -> None:

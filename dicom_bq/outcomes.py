@@ -84,7 +84,7 @@ class Outcomes(Sequence[T]):
 
     def _open(self) -> None:
         with self._refusals():
-            self._file = self._path.open("w+b") if self._path else tempfile.TemporaryFile()  # noqa: SIM115 (below)
+            self._file = open(self._path, "w+b", opener=_private) if self._path else tempfile.TemporaryFile()  # noqa: SIM115 (below)
         weakref.finalize(self, _close, self._file)
         for number, outcome in enumerate(self._first):
             self._write(number, outcome)
@@ -152,6 +152,10 @@ def number_of(outcomes: Sequence[Failure] | Sequence[Skipped], code: str) -> int
     if isinstance(outcomes, Outcomes):
         return outcomes.codes[code]
     return sum(outcome.code == code for outcome in outcomes)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _close(file: IO[bytes]) -> None:

@@ -21,7 +21,13 @@ import pytest
 
 import dicom_bq
 from dicom_bq import reading
-from dicom_bq.errors import DestinationError, DestinationExistsError, SchemaConflictError, UsageError
+from dicom_bq.errors import (
+    DestinationError,
+    DestinationExistsError,
+    SchemaConflictError,
+    UsageError,
+    how_to_go_on,
+)
 from dicom_bq.problems import Reason
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.handmade import UID_ELEMENT, explicit, explicit_file, item, sequence, text
@@ -514,13 +520,14 @@ def test_progress_is_told_after_each_batch(tmp_path: Path) -> None:
     assert told[-1][1] == 1
 
 
-def test_interrupted_export_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupted_export_leaves_what_it_has_read(tmp_path: Path) -> None:
     def interrupt(found: int, failed: int) -> None:
         if found >= 10:
             raise KeyboardInterrupt
 
     for schema in (None, schema_from_keywords(["PatientID"])):
         for name in ("x.parquet", "x.duckdb", "x"):
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt) as caught:
                 dicom_bq.export(TREE, tmp_path / name, schema=schema, progress=interrupt)
-    assert list(tmp_path.iterdir()) == []
+            assert how_to_go_on(caught.value) == "Run the same command again to go on: 10 files are read already"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.duckdb.job", ".x.job", ".x.parquet.job"]
