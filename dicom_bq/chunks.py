@@ -49,7 +49,8 @@ class Chunks:
         files: Files in them.
         changed: Files that are not what they were when they were read.
         named: The first of them.
-        rows: Names of the files that an earlier process left rows in.
+        starts: How many files a finished part of an earlier process has, by the digest of the first of them.
+        rows: Names of the files that it left rows in.
     """
 
     journal: Journal
@@ -61,6 +62,7 @@ class Chunks:
     files: int = 0
     changed: int = 0
     named: list[str] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
     rows: set[str] = field(default_factory=set)
     _passed: str = ""
     _sizes: dict[str, int] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Chunks:
             self.index[entry["part"], entry["after"]] = place, entry["files"]
             self._unmet[entry["part"]] = entry["files"]
             self.rows.add(entry["file"])
+            self.starts[entry["first"]] = entry["files"]
 
     def take(self, parts: Iterable[Part]) -> Generator[Part]:
         """The same parts, each with what the journal has of it."""
@@ -104,6 +107,7 @@ class Chunks:
         entry = {
             "part": key,
             "after": after,
+            "first": digest_of(part.uris[:1]),
             "files": len(part.uris),
             "file": part.file.name if isinstance(part.file, SpillFile) and summary.batches else "",
             "extents": [list(extent) for _, extent in summary.batches],

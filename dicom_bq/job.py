@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
-from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent
+from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent, worker_count
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
@@ -175,8 +175,7 @@ def export(
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
-    ahead = options.get("workers") != 1
-    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=1 + ahead)
+    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=worker_count(options))
     selection = _selection(filter_file, deduplicate=deduplicate)
     reading = Reading(schema, options, progress=progress, selection=selection)  # raises what is wrong with options
     try:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
 import time
-import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
 from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import expand, printable
-from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile
-from dicom_bq.stats import stats_of
+from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile, release_memory
+from dicom_bq.stats import digest_of, stats_of
 from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 2000
 """Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
-
-LEAST = 7 / 8
-"""Of a batch. From there on a file's name may end it, so that files that come or go change few batches."""
-ENDS = 32
-"""One of so many names does."""
 
 MOST_WORKERS = 64
 """Processes; each needs a few file descriptors here."""
@@ -137,7 +131,7 @@ class Reading:
         several = [sources] if isinstance(sources, str | os.PathLike) else sources
         met: list[tuple[str, str]] = []
         uris = expand(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)))
-        return self._files(_parts(uris, met))
+        return self._files(_parts(uris, met, self.job.chunks.starts if self.job else {}))
 
     def batch(self, uris: list[str]) -> Iterator[Built]:
         """Batches of some files, in this process; mostly one."""
@@ -170,8 +164,7 @@ class Reading:
 
     @property
     def _workers(self) -> int:
-        asked = self.options.get("workers")
-        return processors() if asked is None else asked
+        return worker_count(self.options)
 
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
@@ -184,6 +177,7 @@ class Reading:
                 yield from self._part(part)
                 if self.job:
                     self.job.chunks.passed(part)
+                release_memory()
                 self.progress(self.tally.found, len(self.tally.failures))
         self._raise_bug()
         if not self.tally.found:
@@ -332,7 +326,14 @@ def work(task: Task, order: Order) -> Answer:
         return None
     if reading.tally.bug:
         return None
+    release_memory()
     return Summary(reading.tally, batches, selection.met() if selection else None, stats)
+
+
+def worker_count(options: ReadOptions) -> int:
+    """Processes that read."""
+    asked = options.get("workers")
+    return processors() if asked is None else asked
 
 
 def processors() -> int:
@@ -346,16 +347,27 @@ def processors() -> int:
     return max(1, min(count or 1, MOST_WORKERS))
 
 
-def _parts(uris: Iterator[str], unreadable: list[tuple[str, str]]) -> Generator[Part]:
-    """Parts of a listing, each with what its listing has put into ``unreadable``."""
-    least = math.ceil(BATCH_SIZE * LEAST)
+def _parts(
+    uris: Iterator[str], unreadable: list[tuple[str, str]], finished: Mapping[str, int] = MappingProxyType({})
+) -> Generator[Part]:
+    """Parts of a listing, each with what its listing has put into ``unreadable``.
+
+    Args:
+        uris: The listing.
+        unreadable: Is filled by it.
+        finished: Sizes of the parts that an earlier run has finished, by the digest of their first URI. They are
+            made again, whatever has come or gone before them.
+    """
     batch: list[str] = []
+    size = BATCH_SIZE
     for uri in uris:
-        batch.append(uri)
-        if len(batch) == BATCH_SIZE or (len(batch) >= least and zlib.crc32(os.fsencode(uri)) % ENDS == 0):
+        known = finished.get(digest_of([uri])) if finished else None
+        if batch and (known or len(batch) == size):
             yield Part(batch, unreadable.copy())
             unreadable.clear()
-            batch = []
+            batch, size = [], BATCH_SIZE
+        batch.append(uri)
+        size = known or size
     yield Part(batch, unreadable.copy())
 
 

@@ -73,8 +73,10 @@ def _write_file(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], *, ah
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer, _encoder(writer, ahead=ahead) as encode:
         for group in groups:
-            encode(group)
             rows += group.num_rows
+            encode(group)
+            del group  # else it is in memory until the next one is complete
+            pa.default_memory_pool().release_unused()
     return rows
 
 
@@ -285,6 +287,7 @@ def _write_parts(
 def _until(most_rows: int, first: pa.Table | None, groups: Iterator[pa.Table]) -> Iterator[pa.Table]:
     rows = 0
     while first is not None:
-        yield first
         rows += first.num_rows
+        yield first
+        first = None  # else it is in memory until the next one is complete
         first = next(groups, None) if rows < most_rows else None
