@@ -19,6 +19,8 @@ patients'.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -179,13 +181,17 @@ class MissingDependencyError(DicomBqError):
     template = "{package} is not installed; run: pip install 'dicom-bq[{extra}]'"
 
 
-def cannot_keep(place: str, error: OSError) -> DestinationError:
-    """That what has to wait on disk for a while cannot be written there."""
-    return DestinationError(
-        destination=place,
-        reason=f"rows cannot be kept here for the time being: {error.strerror}",
-        advice="Make room, or set TMPDIR or the output to where there is",
-    )
+@contextlib.contextmanager
+def kept_in(place: str) -> Iterator[None]:
+    """Turn an operating system's error about what waits on disk for a while into a DestinationError."""
+    try:
+        yield
+    except OSError as error:
+        raise DestinationError(
+            destination=place,
+            reason=f"rows cannot be kept here for the time being: {error.strerror}",
+            advice="Make room, or set TMPDIR or the output to where there is",
+        ) from error
 
 
 GO_ON = "Run the same command again to go on: "

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Tell: TypeAlias = Callable[[str], None]
 """Called with what a person should know, a sentence at a time."""
-INTRODUCED_AFTER = 1.0
+INTRODUCED_AFTER = 2.0
 """Seconds; a job that takes less does not say where its state is."""
 JOURNAL = "journal"
 FORMAT = 1
@@ -80,6 +80,10 @@ class NamedSpill(Spill):
         self._number += 1
         descriptor = os.open(self._path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         return os.fdopen(descriptor, "r+b", buffering=0), SpillFile(descriptor, name)
+
+    def refusals(self) -> contextlib.AbstractContextManager[None]:
+        """Turn an operating system's error into a DestinationError that says how to go on."""
+        return _refusals(self._path)
 
 
 class JobDirectory:

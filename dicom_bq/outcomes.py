@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar, overload
 
-from dicom_bq.errors import cannot_keep
+from dicom_bq.errors import kept_in
 
 if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Failure, Skipped
@@ -100,7 +100,7 @@ class Outcomes(Sequence[T]):
         self._end += len(line)
 
     def _refusals(self) -> contextlib.AbstractContextManager[None]:
-        return _refusals(str(self._path or tempfile.gettempdir()))
+        return kept_in(str(self._path or tempfile.gettempdir()))
 
     def _read(self, first: int) -> Iterator[T]:
         """Those from a thousandth on, from the file."""
@@ -161,11 +161,3 @@ def _private(path: str, flags: int) -> int:
 def _close(file: IO[bytes]) -> None:
     with contextlib.suppress(OSError):  # what a full disk has no room for has been told before
         file.close()
-
-
-@contextlib.contextmanager
-def _refusals(place: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise cannot_keep(place, error) from error

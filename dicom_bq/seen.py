@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import sqlite3
@@ -10,7 +11,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 
-from dicom_bq.errors import cannot_keep
+from dicom_bq.errors import kept_in
 
 _CACHE_KIB = 16_384
 
@@ -63,7 +64,8 @@ class Seen:
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise cannot_keep(tempfile.gettempdir(), OSError(0, str(error))) from error
+    with kept_in(tempfile.gettempdir()):
+        try:
+            yield
+        except sqlite3.Error as error:  # it is told what is wrong with the disk, never with the rows
+            raise OSError(errno.EIO, str(error)) from error

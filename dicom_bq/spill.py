@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
-from dicom_bq.errors import cannot_keep
+from dicom_bq.errors import kept_in
 from dicom_bq.journal import write
 
 if TYPE_CHECKING:
@@ -193,13 +193,9 @@ class Spill:
         with self.refusals():
             self._kept.append((self.own(), self.own().append(batch)))
 
-    @contextlib.contextmanager
-    def refusals(self) -> Iterator[None]:
+    def refusals(self) -> contextlib.AbstractContextManager[None]:
         """Turn an operating system's error into a DestinationError that names the directory."""
-        try:
-            yield
-        except OSError as error:
-            raise cannot_keep(self.directory, error) from error
+        return kept_in(self.directory)
 
     def keep(self, built: Built) -> None:
         """Add a batch that may be on disk already."""

@@ -22,7 +22,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import TypeAlias
 
-from dicom_bq.errors import FatalFileError, WorkerError, cannot_keep
+from dicom_bq.errors import FatalFileError, WorkerError
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
 from dicom_bq.spill import NO_FILE, Spill, SpillFile
 from dicom_bq.tally import Tally
@@ -198,11 +198,13 @@ class Workers:
         self._answer(worker.parts.popleft(), message)
 
     def _answer(self, part: Part, answer: Answer) -> None:
-        if isinstance(answer, OSError):
-            raise cannot_keep(self._spill.directory if self._spill else "", answer)
-        part.summary, part.done = answer, True
-        if self._note and answer:
-            self._note(part, answer)
+        if isinstance(answer, OSError) and self._spill:
+            with self._spill.refusals():
+                raise answer
+        summary = answer if isinstance(answer, Summary) else None  # without one it is read again, by the caller
+        part.summary, part.done = summary, True
+        if self._note and summary:
+            self._note(part, summary)
         if not self._reuse:
             self._release(part)
 

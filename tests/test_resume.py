@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -428,3 +429,116 @@ def test_killed_at_random(nursery: Nursery, archive: Path, tmp_path: Path, name:
             for left in (tmp_path / name, tmp_path / "report"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             prepare(tmp_path, name)
+
+
+# Disks that are full, or fail
+
+
+@pytest.fixture
+def bulky(tmp_path: Path) -> Path:
+    """Files of which every part of five is 100 KB on disk, however it is compressed."""
+    rng = random.Random(1)
+    for number in range(25):
+        value = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=30_000))
+        (tmp_path / "bulky").mkdir(exist_ok=True)
+        content = explicit_file(text(0x00100020, "LO", f"{number:02}"), text(0x0040A160, "UT", value))
+        (tmp_path / "bulky" / f"{number:02}.dcm").write_bytes(content)
+    return tmp_path / "bulky"
+
+
+def identifiers(table: Path) -> list[str | None]:
+    return [row["PatientID"] for row in read(table)]
+
+
+NUMBERS = [f"{number:02}" for number in range(25)]
+LIMITED = """
+import os, resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+if os.path.exists({full!r}):
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+"""
+
+
+def test_a_limit_is_met_and_lifted(nursery: Nursery, bulky: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    prepare(tmp_path, "x.parquet")
+    old = contents(tmp_path / "x.parquet")
+    full.touch()
+    nursery.code += LIMITED.format(full=str(full), size=250_000)
+    command = ("export", str(bulky), str(tmp_path / "x.parquet"), *APPEND)
+    assert nursery.run(*command) == 3, nursery.log.read_text()
+    said = nursery.log.read_text()
+    assert "x.parquet.job: the state of the job cannot be kept here: File too large. Make room" in said
+    assert said.splitlines()[-1] == "Run the same command again to go on: 10 files are read already"
+    assert contents(tmp_path / "x.parquet") == old
+    spoil(sorted(bulky.iterdir())[:10])
+    full.unlink()
+    assert nursery.run(*command) == 0, nursery.log.read_text()
+    assert identifiers(tmp_path / "x.parquet") == [None, *NUMBERS]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 400 KB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", place], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("name", DESTINATIONS)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_full_file_system(nursery: Nursery, bulky: Path, small: Path, name: str, elsewhere: bool) -> None:
+    options = ("--job-dir", str(bulky.parent / "job"), *APPEND) if elsewhere else APPEND
+    command = ("export", str(bulky), str(small / name), *options)
+    assert nursery.run(*command) == 3
+    said = nursery.log.read_text()
+    assert "o space left on device" in said, said
+    go_on = re.fullmatch(r"Run the same command again to go on: (\d+) files are read already", said.splitlines()[-1])
+    assert go_on, said
+    files = int(go_on[1])
+    assert files == 25 if elsewhere else 10 <= files < 25
+    assert not (small / name).exists()
+    subprocess.run(["mount", "-o", "remount,size=20m", small], check=True)
+    spoil(sorted(bulky.iterdir())[:files])
+    assert nursery.run(*command) == 0, nursery.log.read_text()
+    assert identifiers(small / name) == NUMBERS
+    assert [path.name for path in small.iterdir()] == [name]
+
+
+def test_a_file_system_that_may_not_be_written(nursery: Nursery, archive: Path, small: Path) -> None:
+    prepare(small, "x.parquet")
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    command = ("export", str(archive), str(small / "x.parquet"), "--overwrite-table")
+    assert nursery.run(*command) == 3
+    assert nursery.log.read_text().endswith(
+        "small may not be written. Change its permissions, or choose another path\n"
+    )
+    assert nursery.run(*command, "--job-dir", str(small / "job")) == 3
+    assert "job: the state of the job cannot be kept here: Read-only file system. " in nursery.log.read_text()
+    assert len(read(small / "x.parquet")) == 1
+
+
+def test_a_disk_that_fails(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    nursery.code += """
+import os
+write, calls = os.pwrite, []
+def fail(*arguments):
+    calls.append(1)
+    if len(calls) == 10 and not os.path.exists("MENDED"):
+        raise OSError(5, "Input/output error")
+    return write(*arguments)
+os.pwrite = fail
+""".replace("MENDED", str(tmp_path / "mended"))
+    command = ("export", str(archive), str(tmp_path / "x.parquet"), "--workers", "1")
+    assert nursery.run(*command) == 3
+    assert (
+        "x.parquet.job: the state of the job cannot be kept here: Input/output error. Make" in nursery.log.read_text()
+    )
+    (tmp_path / "mended").touch()
+    assert nursery.run(*command) == 1
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    assert contents(tmp_path / "x.parquet") == table

@@ -316,7 +316,7 @@ def test_a_full_disk_in_a_worker(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_here: None
 ) -> None:
     in_workers(monkeypatch, "import os; os.pwrite = lambda *_: os.open('/dev/full/x', 0)")
-    with pytest.raises(DestinationError, match=r"rows cannot be kept here for the time being: Not a directory"):
+    with pytest.raises(DestinationError, match=r"the state of the job cannot be kept here: Not a directory"):
         dicom_bq.export(archive, tmp_path / "x.parquet", workers=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
 

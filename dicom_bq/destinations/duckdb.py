@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -209,6 +211,8 @@ class DuckDBTable:
             connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM {_INCOMING}")
             connection.unregister(_INCOMING)
             rows += group.num_rows
+            del group, whole  # else they are in memory until the next group is complete
+            pa.default_memory_pool().release_unused()
         return rows
 
     def _written(self, connection: duckdb.DuckDBPyConnection, schema: TableSchema) -> list[str]:
@@ -254,6 +258,9 @@ def _explained(error: Exception) -> tuple[str, str]:
     text = str(error).splitlines()[0].removesuffix(".")
     if "Could not set lock" in text:
         return "another process has the file open", "Close it there, or choose another file"
+    for code in (errno.ENOSPC, errno.EIO):
+        if os.strerror(code) in str(error):
+            return os.strerror(code), "Nothing has changed; make room and run the same command again"
     if type(error).__name__ not in _MESSAGES_WITHOUT_VALUES:
         text = f"DuckDB refuses the rows ({type(error).__name__})"
     return text, "Nothing has changed; choose another file or table, or correct this one"
