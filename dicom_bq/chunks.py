@@ -8,6 +8,7 @@ the entry says after which parts it holds.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import zlib
@@ -125,7 +126,8 @@ class Chunks:
         self._unmet.pop(key, None)
         for candidate in ((key, after or "-"), (key, "")):
             if candidate in self.index:
-                return self._restore(part, self.journal.read(self.index[candidate][0]))
+                with contextlib.suppress(OSError):  # then it is read again
+                    return self._restore(part, self.journal.read(self.index[candidate][0]))
         return None
 
     def _restore(self, part: Part, entry: dict[str, Any]) -> Summary | None:
