@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.contenders import load
 from benchmarks.harness import ROOT, Settings
 from benchmarks.worker import cpu_seconds, peak_kib
+from dicom_bq.memory import ENVIRONMENT
 
 SIZES = (1_000, 10_000, 100_000)
 STEPS = {
@@ -33,10 +34,10 @@ STEPS = {
     True: (("product_parquet", False, (1_000, 4_000)), ("product_parquet", True, (1_000, 4_000))),
 }
 """Contender, whether all files fail, and numbers of files."""
+COPIES = 20
+"""Of files that fail: there may be no more than 65,000 links to one."""
 WITHIN = 1.10
 """Times the memory of the first number of files that the product may take for any other."""
-ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""As the command sets it for itself."""
 
 
 @contextmanager
@@ -57,28 +58,30 @@ def linked(paths: tuple[str, ...], files: int, beside: Path) -> Iterator[Path]:
 def measure(settings: Settings) -> list[dict[str, Any]]:
     """Peak memory, rows and time of each step."""
     whole = settings.obtain("typical").paths
-    broken = _cut(Path(whole[0]), settings.cache)
+    broken = _cut(whole[:COPIES], settings.cache)
     results = []
     for contender, failing, sizes in STEPS[settings.quick]:
         found = []
         for files in sizes:
-            with linked((str(broken),) if failing else whole, files, settings.cache) as root:
+            with linked(broken if failing else whole, files, settings.cache) as root:
                 found.append(_run(contender, root, files, failing=failing))
         results += _compared(found) if contender.startswith("product_") else found
-    broken.unlink()
+    for path in broken:
+        Path(path).unlink()
     return results
 
 
-def _cut(file: Path, beside: Path) -> Path:
-    """A copy that ends inside its header."""
-    broken = beside / "cut-off.dcm"
-    broken.write_bytes(file.read_bytes()[:700])
-    return broken
+def _cut(files: tuple[str, ...], beside: Path) -> tuple[str, ...]:
+    """Copies that end inside their headers."""
+    broken = [beside / f"cut-off-{number}.dcm" for number in range(len(files))]
+    for copy, file in zip(broken, files, strict=True):
+        copy.write_bytes(Path(file).read_bytes()[:700])
+    return tuple(map(str, broken))
 
 
 def _run(contender: str, root: Path, files: int, *, failing: bool) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.memory", contender, str(root), str(files)]
-    environment = os.environ | ENVIRONMENT
+    environment = os.environ | ENVIRONMENT  # as the command has it
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=environment)
     title = load(contender).TITLE + (", all files failing" if failing else "")
     result = {"contender": contender, "title": title, "files": files, "problems": []}

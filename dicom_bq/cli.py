@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import traceback
 import warnings
@@ -122,7 +121,6 @@ def _own_process() -> Iterator[None]:
     pydicom warns of values, and quotes them.
     """
     logging.getLogger("pydicom").addHandler(logging.NullHandler())
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # a fifth less memory at the peak, no more time
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         with warnings.catch_warnings():

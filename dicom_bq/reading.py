@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
-BATCH_SIZE = 2000
-"""Instances in memory together. Fewer cost time for every column, more cost the processor's cache."""
+BATCH_SIZE = 1000
+"""Instances in memory together. Fewer cost time for every column, more cost memory: of 2,000 6 % less time, but 264 MiB
+at the peak in place of 202."""
 
 MOST_WORKERS = 64
 """Processes; each needs a few file descriptors here."""

@@ -41,7 +41,7 @@ HOMES = {
 
 ROOMS = (
     {"vr_rules"},
-    {"column", "elements", "errors", "journal", "problems", "spans", "stats"},
+    {"column", "elements", "errors", "journal", "memory", "problems", "spans", "stats"},
     {"seen"},
     {"dictionary"},
     {"mapping"},

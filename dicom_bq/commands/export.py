@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dicom_bq import memory
 from dicom_bq.commands.bigquery import LOAD_OPTIONS, bigquery_options, take_bigquery_options
 from dicom_bq.commands.options import (
     new_file,
@@ -100,6 +101,7 @@ def export(
 
     An export that was interrupted, in whatever way, goes on where it was when the same command is run again.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
+    memory.settle()
     from dicom_bq import job
     from dicom_bq.plan import ExportPlan
 
