@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from dicom_bq.column import REPEATED, Column
+from dicom_bq.column import RECORD, REPEATED, Column
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 _Fact: TypeAlias = "tuple[str, str | None, str | None]"
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
-_INCOMING = "dicom_bq_incoming"
 _RUN = "dicom_bq_run_"
 """A table of this name and the run's is there from the commit of its rows until the run knows that it is finished."""
+_LEAST_MEMORY, _MEMORY_OF_A_THREAD = 512, 64  # MiB
 # Everything the catalog knows of a name: what it is, and what would be lost if the table were written anew.
 _FACTS = """
 FROM (
@@ -202,16 +202,17 @@ class DuckDBTable:
         import pyarrow as pa
 
         columns = ", ".join(map(quote, self._written(connection, schema)))
+        connection.execute(f"SET memory_limit = '{_memory_limit(schema)} MiB'")
         target = connection.table(quote(self.table)).select(columns).limit(0).arrow().schema
         rows = 0
         for group in row_groups(conform(batch, target) for batch in batches):
             # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
             whole = [pa.concat_arrays(column.chunks) for column in group.columns]
-            connection.register(_INCOMING, pa.Table.from_arrays(whole, schema=target))
-            connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM {_INCOMING}")
-            connection.unregister(_INCOMING)
-            rows += group.num_rows
-            del group, whole  # else they are in memory until the next group is complete
+            # DuckDB finds it by its name. What is registered under one is kept until the transaction ends.
+            dicom_bq_incoming = pa.Table.from_arrays(whole, schema=target)
+            connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM dicom_bq_incoming")
+            rows += dicom_bq_incoming.num_rows
+            del group, whole, dicom_bq_incoming  # else they are in memory until the next group is complete
             pa.default_memory_pool().release_unused()
         return rows
 
@@ -251,6 +252,12 @@ class DuckDBTable:
         except duckdb.Error as error:
             reason, advice = _explained(error)
             raise DestinationError(destination=self.uri, reason=reason, advice=advice) from error
+
+
+def _memory_limit(schema: TableSchema) -> int:
+    """MiB that rows of a schema take on their way, so many that DuckDB can go on; the rest is for its disk."""
+    columns = sum(column.type != RECORD for _, _, column in schema.walk())
+    return max(_LEAST_MEMORY, columns) + _MEMORY_OF_A_THREAD * (os.cpu_count() or 1)
 
 
 def _explained(error: Exception) -> tuple[str, str]:
