@@ -132,7 +132,7 @@ class Chunks:
 
     def _restore(self, part: Part, entry: dict[str, Any]) -> Summary | None:
         found = _unpacked(entry["found"])
-        stats = stats_of(part.uris)
+        stats = stats_of(part.uris, part.members)
         changed = [uri for uri, now, then in zip(part.uris, stats, found["stats"], strict=True) if list(now) != then]
         self.changed += len(changed)
         self.named += changed[: MOST_NAMED - len(self.named)]

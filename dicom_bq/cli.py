@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import signal
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dicom_bq.commands.export import export
 from dicom_bq.commands.filter import filter_command
 from dicom_bq.commands.inspect import inspect
+from dicom_bq.commands.operations import operations
 from dicom_bq.commands.rules import rules
 from dicom_bq.commands.schema import schema
+from dicom_bq.commands.signals import WORDS, Signals
+from dicom_bq.commands.talk import Talk
 from dicom_bq.commands.view import view
 from dicom_bq.errors import (
+    CancelledError,
     DestinationError,
     DicomBqError,
     MissingDependencyError,
+    OperationWarning,
     ScanError,
     SchemaError,
     SchemaLimitError,
     UsageError,
     WorkerError,
-    how_to_go_on,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FAILED, USAGE, DESTINATION, BUG, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 130, 143
-"""Exit codes; the last three are sysexits.h's EX_SOFTWARE and the shell's 128 + signal."""
-
-UNHARMED = "nothing is half written"
+FAILED, USAGE, DESTINATION, BUG, TERMINATED = 1, 2, 3, 70, 128 + signal.SIGTERM
+"""Exit codes; the last two are sysexits.h's EX_SOFTWARE, and what the shell makes of a signal."""
 
 EXIT_CODES: Mapping[type[DicomBqError], int] = {
     DestinationError: DESTINATION,
@@ -47,12 +50,9 @@ EXIT_CODES: Mapping[type[DicomBqError], int] = {
     SchemaError: USAGE,
     ScanError: FAILED,
     WorkerError: BUG,
+    CancelledError: TERMINATED,
 }
 """By class of error; the first that fits."""
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM came."""
 
 
 def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -63,7 +63,17 @@ def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -
         context.exit()
 
 
+class _Program(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own)
+        """Run a command; click would say an empty line for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise SystemExit from error
+
+
 @click.group(
+    cls=_Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 everything was exported, 1 some files failed (or schemas differ), 2 usage, "
     "3 the destination refused.",
@@ -79,12 +89,13 @@ def dicom_bq() -> None:
     Examples:
       dicom-bq export archive/ archive.duckdb
       dicom-bq schema archive/ > schema.json
+      dicom-bq operations list
       dicom-bq inspect archive/CT1.dcm
       dicom-bq rules PatientName
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
 
 
-for _command in (export, filter_command, inspect, rules, schema, view):
+for _command in (export, filter_command, inspect, operations, rules, schema, view):
     dicom_bq.add_command(_command)
 
 
@@ -97,49 +108,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    talk = Talk(form="json" if _wants_json(arguments) else "text", arguments=arguments)
+    signals = Signals(talk)
     try:
-        with _own_process():
-            result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.Abort as error:
-        return _complain(f"interrupted; {UNHARMED}", INTERRUPTED, error)
-    except _TerminatedError as error:
-        return _complain(f"terminated; {UNHARMED}", TERMINATED, error)
-    except DicomBqError as error:
-        return _complain(str(error), _exit_code(error), error)
-    except Exception as error:  # the last place where a bug can be told without a patient's data
-        return _complain(_without_values(error), BUG)
+        with signals, _other_voices(talk):
+            result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
+    except SystemExit as error:
+        number = signals.stopped or signal.SIGINT
+        talk.complain(stopped(WORDS[number], error), severity="NOTICE")
+        return 128 + number
+    except Exception as error:
+        return _told(talk, error)
     return result if isinstance(result, int) else 0
 
 
+def stopped(word: str, error: BaseException) -> str:
+    """That somebody stopped a command, and what to do next: that is in the exception's notes, from whoever knows."""
+    notes = [note for one in (error.__cause__, error) for note in getattr(one, "__notes__", ())]
+    return f"{word}; nothing is half written. {' '.join(notes or ['Run the same command to begin again'])}"
+
+
+def _told(talk: Talk, error: Exception) -> int:
+    """Say what ended a command; returns the exit code."""
+    if isinstance(error, click.ClickException):
+        if talk.form == "json":
+            talk.complain(error.format_message())
+        else:
+            error.show()
+        return error.exit_code
+    if isinstance(error, DicomBqError):
+        talk.complain("\n".join([str(error), *getattr(error, "__notes__", ())]))
+        return _exit_code(error)
+    # The last place where a bug can be told without a patient's data.
+    talk.complain(_without_values(error), severity="CRITICAL")
+    return BUG
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether to say it in JSON even that the command line cannot be understood."""
+    return "--log-format=json" in arguments or ("--log-format", "json") in itertools.pairwise(arguments)
+
+
 @contextlib.contextmanager
-def _own_process() -> Iterator[None]:
-    """What a program may settle and a library may not: signals, and what other packages have to say.
-
-    pydicom warns of values, and quotes them.
-    """
+def _other_voices(talk: Talk) -> Iterator[None]:
+    """Let nobody else talk, which a program may do and a library may not: pydicom warns of values, and quotes them."""
     logging.getLogger("pydicom").addHandler(logging.NullHandler())
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    """End as an exception would, so that everything half-written is taken away."""
-    raise _TerminatedError
-
-
-def _complain(message: str, code: int, error: BaseException | None = None) -> int:
-    click.echo(f"dicom-bq: {message}", err=True)
-    if advice := how_to_go_on(error):
-        click.echo(advice, err=True)
-    return code
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", OperationWarning)
+        warnings.showwarning = lambda message, *_, **__: talk.complain(str(message), severity="WARNING")
+        yield
 
 
 def _exit_code(error: DicomBqError) -> int:

@@ -14,6 +14,7 @@ patients'.
     │   ├── DestinationExistsError   there is already a table with rows
     │   └── DestinationConflictError   its table has a column of another type; a SchemaConflictError too
     ├── WorkerError          processes that read files end
+    ├── CancelledError       somebody has asked the job to stop
     └── MissingDependencyError   an extra is not installed
 """
 
@@ -175,6 +176,16 @@ class FatalFileError(WorkerError):
     template = "reading it ends the process, with {how}"
 
 
+class CancelledError(DicomBqError):
+    """Somebody has asked the job to stop, by ``dicom-bq operations cancel``. Facts: ``operation`` (its ID)."""
+
+    template = "operation {operation} was cancelled; nothing is half written. Run the same command to begin again"
+
+
+class OperationWarning(UserWarning):
+    """What ``dicom-bq operations`` should show of an export cannot be kept; the export goes on."""
+
+
 class MissingDependencyError(DicomBqError):
     """An extra is not installed. Facts: ``package``, ``extra``."""
 
@@ -192,17 +203,3 @@ def kept_in(place: str) -> Iterator[None]:
             reason=f"rows cannot be kept here for the time being: {error.strerror}",
             advice="Make room, or set TMPDIR or the output to where there is",
         ) from error
-
-
-GO_ON = "Run the same command again to go on: "
-"""Beginning of the note that an exception gets when it ends an export that can be taken up."""
-
-
-def how_to_go_on(error: BaseException | None) -> str | None:
-    """What the user can do after an export ended by an exception, which may be the cause of this one."""
-    while error is not None:
-        notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(GO_ON)]
-        if notes:
-            return str(notes[-1])
-        error = error.__cause__ or error.__context__
-    return None

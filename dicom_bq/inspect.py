@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dicom_bq import dictionary
 from dicom_bq.column import Column
 from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_CODES, ElementTable
-from dicom_bq.errors import ScanError
+from dicom_bq.errors import ScanError, UsageError
 from dicom_bq.mapping import format_tag, tag_name
 from dicom_bq.problems import Place, Problems, Reason
 from dicom_bq.report import problem_lines
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dicom_bq.columns.build import BuiltBatch
     from dicom_bq.scan.outcome import Failure, Skipped
     from dicom_bq.scan.rows import Rows
+    from dicom_bq.sources.members import Member
+    from dicom_bq.sources.spool import Spool
 
 DEEPEST_SHOWN = 16
 """Levels that have a path and are indented; no column is as deep as that."""
@@ -119,37 +122,72 @@ def inspect_file(uri: str | os.PathLike[str], *, show_values: bool = False) -> I
     """Find out what becomes of each data element of a file.
 
     Args:
-        uri: Path.
+        uri: Path, or a member of an archive: ``archive.zip!/CT1.dcm``.
         show_values: Give the values too, which are a patient's.
+
+    Raises:
+        UsageError: It is an archive of several files, or is said to be in one and is not.
     """
+    from dicom_bq.sources.spool import Spool
+
+    uri = os.fsdecode(uri)
+    with Spool() as spool:
+        found, member = _locate(uri, spool)
+        if isinstance(member, str):
+            return Inspection(found, f"{member} (unreadable)", False, (), Problems())
+        return _inspect(found, member, show_values=show_values)
+
+
+def _locate(uri: str, spool: Spool) -> tuple[str, Member | str | None]:
+    """URI of one file, and where it is, or why it cannot be read, if it is in an archive."""
+    from dicom_bq.sources.archives import kind_of
+    from dicom_bq.sources.files import listing
+    from dicom_bq.sources.members import SEPARATOR
+
+    exists = os.path.lexists(uri)
+    if (exists and not kind_of(uri)) or (not exists and SEPARATOR not in uri):
+        return uri, None
+    unreadable: list[tuple[str, str | Member | None]] = []
+    files = listing([uri], unreadable=lambda name, reason: unreadable.append((name, reason)), spool=spool)
+    several = [*itertools.islice(files, 2), *unreadable]
+    if len(several) != 1:
+        which = "several files: name one of them" if several else "no files"
+        raise UsageError(reason=f"{printable(uri)}: an archive of {which}, as ARCHIVE{SEPARATOR}NAME")
+    return several[0]
+
+
+def _inspect(uri: str, member: Member | None, *, show_values: bool) -> Inspection:
     from dicom_bq.columns.build import build
     from dicom_bq.scan.files import scan_files
 
-    uri = os.fsdecode(uri)
-    scanned = scan_files([uri])
+    scanned = scan_files([uri], members={uri: member} if member else None)
     if not scanned.uris:
-        return _refused(scanned.failures[0] if scanned.failures else scanned.skipped[0])
+        return _refused(scanned.failures[0] if scanned.failures else scanned.skipped[0], member)
     built = build(scanned.table)
     elements = tuple(_Explainer(scanned.table, built, show_values=show_values))
     return Inspection(uri, "exported", True, elements, built.problems)
 
 
-def _refused(refused: Failure | Skipped) -> Inspection:
+def _refused(refused: Failure | Skipped, member: Member | None) -> Inspection:
     outcome = f"{refused.reason} ({refused.code})"
-    return Inspection(refused.uri, outcome, False, tuple(_partial(_rows_before_failure(refused.uri))), Problems())
+    elements = tuple(_partial(_rows_before_failure(refused.uri, member)))
+    return Inspection(refused.uri, outcome, False, elements, Problems())
 
 
-def _rows_before_failure(uri: str) -> Rows:
+def _rows_before_failure(uri: str, member: Member | None) -> Rows:
     from dicom_bq.scan.batch import Batch
     from dicom_bq.scan.bytesource import FileSource
+    from dicom_bq.scan.members import open_member
     from dicom_bq.scan.outcome import ScanOptions
     from dicom_bq.scan.part10 import scan_part10
 
-    batch = Batch()
-    with contextlib.suppress(ScanError, OSError):
-        descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    batch, options = Batch(), ScanOptions()
+    with contextlib.suppress(ScanError, OSError, ValueError):
+        path = member.path if member else uri
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            scan_part10(FileSource(descriptor), batch, ScanOptions())
+            file = FileSource(descriptor)
+            scan_part10(open_member(file, member, options.archives) if member else file, batch, options)
         finally:
             os.close(descriptor)
     return batch.rows

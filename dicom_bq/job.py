@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Unpack
 from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
-from dicom_bq.reading import Instances, Progress, Reading, ReadOptions, Source, silent, worker_count
+from dicom_bq.progress import Progress, Watched, silent
+from dicom_bq.reading import Instances, Reading, ReadOptions, Source, worker_count
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dicom_bq.destinations.base import WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
     from dicom_bq.jobdir import Tell
+    from dicom_bq.operations.running import OperationOptions
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
@@ -135,6 +137,7 @@ def export(
     keep: bool = False,
     progress: Progress = silent,
     tell: Tell = unheard,
+    operation: OperationOptions | None = None,
     **options: Unpack[ReadOptions],
 ) -> ExportReport:
     """Write the instances in files to a table, one row each, in the order of their URIs. All or nothing.
@@ -156,8 +159,9 @@ def export(
         job_dir: Directory for what has been read, until the job is finished: rows, so it needs the room. Default:
             a hidden one beside the output; for BigQuery one in ``$XDG_STATE_HOME/dicom-bq/jobs``.
         keep: Leave it there when the job is finished.
-        progress: Called now and then with the number of files found and of those that failed.
+        progress: Called now and then with a ``dicom_bq.progress.Progressed``.
         tell: Called with what a person should know: where the directory is, what is taken from it.
+        operation: How the export is kept as an operation, for ``dicom-bq operations``.
         options: See ``dicom_bq.ReadOptions``.
 
     Returns:
@@ -167,9 +171,14 @@ def export(
         UsageError: A source does not exist, or there is no file; or the arguments contradict each other.
         SchemaError: The dictionary gives a column of the schema another type or mode.
         DestinationError: The destination cannot be written; nothing has changed.
+        CancelledError: Somebody has asked it to stop; nothing has changed.
+
+    Warns:
+        OperationWarning: It cannot be kept as an operation, and goes on all the same.
     """
     from dicom_bq.destinations.resolve import resolve
     from dicom_bq.jobdir import JobDirectory
+    from dicom_bq.operations.running import OperationOptions, Running
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
@@ -177,23 +186,33 @@ def export(
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
     target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=worker_count(options))
     selection = _selection(filter_file, deduplicate=deduplicate)
-    reading = Reading(schema, options, progress=progress, selection=selection)  # raises what is wrong with options
-    try:
-        place = job_place(destination, job_dir, table, bigquery, _command(sources))
-    except DestinationError:
-        reading.sources(sources)  # what is wrong with those comes first
-        raise
-    facts = row_facts(schema, options, selection)
-    with JobDirectory(place, facts, schema, options, tell) as job:
+    reading = Reading(schema, options, selection=selection)
+    name = target.uri if target.capabilities.remote else os.fspath(destination)
+    running = Running(operation or OperationOptions(), name, target.uri, bigquery.location if bigquery else None)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running)
+        try:
+            place = job_place(destination, job_dir, table, bigquery, _command(sources))
+        except DestinationError:
+            reading.sources(sources)  # what is wrong with those comes first
+            raise
+        job = stack.enter_context(JobDirectory(place, row_facts(schema, options, selection), schema, options, tell))
         run = Run(job, target, disposition, repr((command, disposition.value)), keep)
-        if (earlier := run.earlier()) is not None:
-            return earlier
+        watched = Watched(running, job.watch, progress)
+        report = run.earlier()
+        if report is not None:
+            running.begin()
+            watched(report.progressed())
+            return replace(report, operation=running.name)
         job.begin()
-        reading = replace(reading, spill=job.spill, job=job, tally=Tally.of_many(place), progress=run.watched(progress))
-        with contextlib.closing(reading.sources(sources, exclude=[*_outputs(destination), str(place)])) as batches:
+        reading = replace(reading, spill=job.spill, job=job, tally=Tally.of_many(place), progress=watched)
+        exclude = [*_outputs(destination), *running.files, str(place)]
+        with contextlib.closing(reading.sources(sources, exclude=exclude)) as batches:
             target.check(disposition, schema)
+            running.begin()
             written, rows = assemble(batches, schema, job.spill, options)
-            return run.write(written, rows, lambda: reading.report(written, started))
+            report = run.write(written, watched.rows(rows), lambda: reading.report(written, started))
+    return replace(report, operation=running.name)
 
 
 def plan_export(
@@ -248,7 +267,14 @@ def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | Non
 def _command(sources: Source | Sequence[Source], *arguments: object) -> str:
     """What makes two exports to one destination the same: an interrupted one is taken up by its like."""
     several = [sources] if isinstance(sources, str | os.PathLike) else sources
-    return repr([*(os.path.abspath(os.fsdecode(source)) for source in several), *arguments])  # noqa: PTH100 (links stay)
+    return repr([*(_identity(os.fsdecode(source)) for source in several), *arguments])
+
+
+def _identity(source: str) -> str:
+    """What is the same for the same source; two lists may have different contents."""
+    from dicom_bq.sources.lists import identity, is_list
+
+    return identity(source) if is_list(source) else os.path.abspath(source)  # noqa: PTH100 (links stay)
 
 
 def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool) -> WriteDisposition:

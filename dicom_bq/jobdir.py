@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from dicom_bq.chunks import Chunks
-from dicom_bq.errors import GO_ON, DestinationError
+from dicom_bq.errors import DestinationError
 from dicom_bq.journal import Journal, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
@@ -34,6 +34,7 @@ from dicom_bq.spill import Spill, SpillFile
 from dicom_bq.tally import FAILURES, SKIPPED
 
 if TYPE_CHECKING:
+    from dicom_bq.progress import Progressed
     from dicom_bq.reading import ReadOptions
     from dicom_bq.report import ExportReport
     from dicom_bq.schema import TableSchema
@@ -45,7 +46,8 @@ INTRODUCED_AFTER = 2.0
 JOURNAL = "journal"
 FORMAT = 1
 """Of the journal and of what is in it."""
-_OURS = re.compile(rf"rows-(\d+)-\d+|{JOURNAL}|{re.escape(FAILURES)}|{re.escape(SKIPPED)}")
+_OURS = re.compile(rf"rows-(\d+)-\d+|{JOURNAL}|{re.escape(FAILURES)}|{re.escape(SKIPPED)}|\.dicom-bq-\w+")
+"""Names; the last is of what archives inflate to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,9 @@ class JobDirectory:
                 self._journal.clear()
                 self._journal.append({"options": self._header})
             for name in {*os.listdir(self.path)} - {JOURNAL, self.spill.own().name, *self.chunks.rows}:  # noqa: PTH208
-                (self.path / name).unlink()
+                _remove(self.path / name)
 
-    def introduce(self) -> None:
+    def watch(self, _now: Progressed) -> None:
         """Tell where the state is, once the job has taken a while."""
         if time.monotonic() > self._introduction:
             self._introduction = math.inf
@@ -227,7 +229,7 @@ class JobDirectory:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        """Keep what has been read if it can be of use; ``how_to_go_on`` then says so of the exception."""
+        """Keep what has been read if it can be of use; a note of the exception then says so."""
         with self._stack:
             finished = self.chunks.finished
             if self._ended:
@@ -235,7 +237,7 @@ class JobDirectory:
             if not finished and self.announced is None:
                 self._remove()
             elif error is not None:
-                error.add_note(f"{GO_ON}{finished:,} {'file is' if finished == 1 else 'files are'} read already")
+                error.add_note(f"Run the same command again to go on: {finished:,} files are read already")
 
 
 def _check(path: Path) -> None:
@@ -243,6 +245,13 @@ def _check(path: Path) -> None:
     if others:
         reason = f"this is no job directory: {printable(others[0])} is in it"
         raise DestinationError(destination=str(path), reason=reason, advice="Choose a new or an empty one")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _session(path: Path) -> int:

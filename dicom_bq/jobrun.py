@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dicom_bq.destinations.base import Destination, WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
     from dicom_bq.jobdir import JobDirectory
-    from dicom_bq.reading import Progress, ReadOptions, Source
+    from dicom_bq.reading import ReadOptions, Source
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
@@ -73,15 +73,6 @@ class Run:
             self.target.forget(announced.mark)
         self.job.settle()
         return None
-
-    def watched(self, progress: Progress) -> Progress:
-        """Progress that says after a while where the job is."""
-
-        def watch(found: int, failed: int) -> None:
-            self.job.introduce()
-            progress(found, failed)
-
-        return watch
 
     def write(
         self, schema: TableSchema, rows: Iterable[pa.RecordBatch], read: Callable[[], ReadReport]

@@ -130,11 +130,18 @@ class Outcomes(Sequence[T]):
 
     def __getitem__(self, index: int | slice) -> T | list[T]:
         if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(self._length))]
+            return self._slice(range(*index.indices(self._length)))
         number = range(self._length)[index]  # raises IndexError, and counts from the end
         if number < len(self._first):
             return self._first[number]
         return next(islice(self._read(number // MOST_IN_MEMORY), number % MOST_IN_MEMORY, None))
+
+    def _slice(self, numbers: range) -> list[T]:
+        if numbers.step != 1 or not numbers:
+            return [self[number] for number in numbers]
+        thousandth = numbers[0] // MOST_IN_MEMORY
+        start = numbers[0] - thousandth * MOST_IN_MEMORY
+        return list(islice(self._read(thousandth) if thousandth else self, start, start + len(numbers)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

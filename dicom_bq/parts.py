@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dicom_bq.reading import ReadOptions
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Met, Selection
+    from dicom_bq.sources.members import Member
     from dicom_bq.spill import Extent, RowsFile
     from dicom_bq.stats import Stat
     from dicom_bq.tally import Tally
@@ -40,10 +43,12 @@ class Order:
     Attributes:
         uris: Which.
         descriptor: File for their rows.
+        members: Where those are that are members of an archive, by URI.
     """
 
     uris: list[str]
     descriptor: int
+    members: Mapping[str, Member] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Part:
         file: Where the rows are, or a worker puts them; None when nobody has the part.
         summary: What a worker found.
         done: Whether a worker is done with it; without a summary it has to be read again.
+        members: As for ``Order``.
+        finished: Files of the spool that no later part needs.
     """
 
     uris: list[str]
@@ -87,8 +94,11 @@ class Part:
     file: RowsFile | None = None
     summary: Summary | None = None
     done: bool = False
+    members: Mapping[str, Member] = field(default_factory=dict)
+    finished: list[str] = field(default_factory=list)
 
     def halves(self) -> tuple[Part, Part]:
         """The same files in two parts."""
         half = len(self.uris) // 2
-        return Part(self.uris[:half], self.unreadable, suspect=True), Part(self.uris[half:], suspect=True)
+        first = Part(self.uris[:half], self.unreadable, suspect=True, members=self.members)
+        return first, Part(self.uris[half:], suspect=True, members=self.members, finished=self.finished)

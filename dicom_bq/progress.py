@@ -1,44 +1,75 @@
-"""How far a job is, on a terminal, once it has taken a while."""
+"""How far a job is: what it tells whoever watches it. Nothing here knows how that is shown or kept."""
 
 from __future__ import annotations
 
-import time
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
-FIRST_AFTER = 2.0
-"""Seconds; a job that takes less says nothing."""
-EVERY = 0.2
-"""Seconds between two lines at least."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dicom_bq.scan.outcome import Failure
 
 
-class ProgressLine:
-    """One line that is written over as files are read.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """How far a job is.
 
-    Args:
-        stream: Where; nothing is written unless it is a terminal.
-        quiet: Write nothing at all.
+    Attributes:
+        found: Files that have been read, or could not be, or are no instances.
+        exported: Those that have become a row.
+        failed: Those that should have and could not.
+        listed: Files that the sources stand for, so far as is known; at least ``found``.
+        listing_done: Whether that is all of them.
+        written: Rows that the destination has taken.
+        failures: Files that failed since this was last told.
     """
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
-        self._stream = stream
-        self._silent = quiet or not stream.isatty()
-        self._started = time.monotonic()
-        self._next = self._started + FIRST_AFTER
-        self._shown = False
+    found: int = 0
+    exported: int = 0
+    failed: int = 0
+    listed: int = 0
+    listing_done: bool = False
+    written: int = 0
+    failures: Sequence[Failure] = ()
 
-    def __call__(self, found: int, failed: int) -> None:
-        """Show that so many files have been read, and so many of them could not be."""
-        now = time.monotonic()
-        if self._silent or now < self._next:
-            return
-        self._next, self._shown = now + EVERY, True
-        rate = found / (now - self._started)
-        self._stream.write(f"\r\033[K{found:,} files read, {failed:,} failed, {rate:,.0f} files/s")
-        self._stream.flush()
+    @property
+    def is_read(self) -> bool:
+        """Whether all files have been read, so that what is left is writing."""
+        return self.listing_done and self.found >= self.listed
 
-    def clear(self) -> None:
-        """Take the line away, so that other text can follow."""
-        if self._shown:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
-            self._shown = False
+
+Progress: TypeAlias = Callable[[Progressed], object]
+"""Called now and then, with each failure in one of the calls. What it raises ends the job."""
+
+
+def silent(_now: Progressed) -> None:
+    """Progress that nobody watches."""
+
+
+class Watched:
+    """Passes on what reading tells, and adds what is written.
+
+    Args:
+        watchers: Are told, in this order.
+    """
+
+    def __init__(self, *watchers: Progress) -> None:
+        self._watchers = watchers
+        self._now = Progressed()
+
+    def __call__(self, now: Progressed) -> None:
+        """Reading has come so far."""
+        self._tell(replace(now, written=self._now.written))
+
+    def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same batches; each is written once the next is asked for."""
+        for batch in batches:
+            yield batch
+            self._tell(replace(self._now, written=self._now.written + batch.num_rows, failures=()))
+
+    def _tell(self, now: Progressed) -> None:
+        self._now = now
+        for watcher in self._watchers:
+            watcher(now)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from dicom_bq.errors import UsageError
+from dicom_bq.listing import Listing, make_parts
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
+from dicom_bq.processors import MOST_WORKERS, processors
+from dicom_bq.progress import Progress, Progressed, silent
 from dicom_bq.report import ReadReport
-from dicom_bq.sources.files import expand, printable
+from dicom_bq.sources.files import listing, printable
+from dicom_bq.sources.spool import Spool
 from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile, release_memory
-from dicom_bq.stats import digest_of, stats_of
+from dicom_bq.stats import stats_of
 from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
@@ -30,13 +34,11 @@ if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Scanned
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
+    from dicom_bq.sources.members import Member
 
 BATCH_SIZE = 1000
 """Instances in memory together. Fewer cost time for every column, more cost memory: of 2,000 6 % less time, but 264 MiB
 at the peak in place of 202."""
-
-MOST_WORKERS = 64
-"""Processes; each needs a few file descriptors here."""
 
 T = TypeVar("T")
 Fresh: TypeAlias = "BuiltBatch | JsonRows"
@@ -44,12 +46,6 @@ Built: TypeAlias = "Fresh | SpilledBatch"
 Source: TypeAlias = "str | os.PathLike[str]"
 Instance: TypeAlias = "pydicom.Dataset | Source"
 Instances: TypeAlias = "Instance | Iterable[Instance]"
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called now and then with the number of files read and of those that could not be."""
-
-
-def silent(found: int, failed: int) -> None:
-    """Progress that nobody watches."""
 
 
 class ReadOptions(TypedDict, total=False):
@@ -131,12 +127,15 @@ class Reading:
         """
         several = [sources] if isinstance(sources, str | os.PathLike) else sources
         met: list[tuple[str, str]] = []
-        uris = expand(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)))
-        return self._files(_parts(uris, met, self.job.chunks.starts if self.job else {}))
+        spool = Spool(parent=self.spill.directory if self.spill else None)
+        files = listing(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)), spool=spool)
+        parts = make_parts(files, met, spool, BATCH_SIZE, self.job.chunks.starts if self.job else {})
+        listed = Listing(parts, spool, self.spill.directory if self.spill else None)
+        return self._files(listed, spool)
 
-    def batch(self, uris: list[str]) -> Iterator[Built]:
+    def batch(self, uris: list[str], members: Mapping[str, Member]) -> Iterator[Built]:
         """Batches of some files, in this process; mostly one."""
-        return self._some(uris, self._scan, str)
+        return self._some(uris, functools.partial(self._scan, members=members), str)
 
     def instances(self, instances: Instances) -> Generator[Built]:
         """Batches of datasets and of the files that paths among them stand for, in the order given."""
@@ -170,26 +169,44 @@ class Reading:
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
 
-    def _files(self, listed: Generator[Part]) -> Generator[Built]:
-        with contextlib.closing(self._done(listed)) as parts:
+    def _files(self, listing: Listing, spool: Spool) -> Generator[Built]:
+        told = 0
+        with spool, contextlib.closing(listing.run()) as listed, contextlib.closing(self._done(listed)) as parts:
             for part in parts:
                 for uri, reason in part.unreadable:
                     self.tally.unreadable(uri, reason)
                 yield from self._part(part)
                 if self.job:
                     self.job.chunks.passed(part)
+                for path in part.finished:
+                    spool.remove(path)
                 release_memory()
-                self.progress(self.tally.found, len(self.tally.failures))
+                self._tell(told, listing.listed, listing_done=listing.done)
+                told = len(self.tally.failures)
+        self._tell(told, self.tally.found, listing_done=True)
         self._raise_bug()
         if not self.tally.found:
             raise UsageError(reason="there are no files in the sources given")
 
+    def _tell(self, told: int, listed: int, *, listing_done: bool) -> None:
+        """Tell how far it is to who knows of so many failures."""
+        failures = self.tally.failures
+        self.progress(
+            Progressed(
+                found=self.tally.found,
+                exported=self.tally.exported,
+                failed=len(failures),
+                listed=max(listed, self.tally.found),
+                listing_done=listing_done,
+                failures=failures[told:],
+            )
+        )
+
     def _done(self, listed: Generator[Part]) -> Generator[Part]:
         """Parts with what an earlier run or a worker has found in them, where there is either."""
         parts: Generator[Part] = self.job.chunks.take(listed) if self.job else listed
-        return self._by_workers(parts) if self._workers > 1 else parts
-
-    def _by_workers(self, parts: Iterator[Part]) -> Generator[Part]:
+        if self._workers == 1:
+            return parts
         from dicom_bq.workers import Workers
 
         note = self.job.note if self.job else None
@@ -215,15 +232,15 @@ class Reading:
     def _here(self, part: Part) -> Iterator[Built]:
         """Read a part in this process, knowing what was in those before it."""
         reading = self._fresh()
-        yield from reading.batch(part.uris)
+        yield from reading.batch(part.uris, part.members)
         self._join(reading)
 
     def _lasting(self, part: Part, job: JobDirectory) -> Iterator[Built]:
         """The same, and never again."""
-        reading, stats = self._fresh(), stats_of(part.uris)
+        reading, stats = self._fresh(), stats_of(part.uris, part.members)
         with job.spill.refusals():
             part.file = file = job.spill.own()
-            batches = [(built.schema, file.append(built.batch)) for built in reading.batch(part.uris)]
+            batches = [(built.schema, file.append(built.batch)) for built in reading.batch(part.uris, part.members)]
             file.sync()
         selected = reading.selection.met() if reading.selection else None
         part.summary = Summary(reading.tally, batches, selected, stats)
@@ -247,18 +264,19 @@ class Reading:
     def _accepts(self, summary: Summary) -> bool:
         return self.selection is None or summary.selected is None or self.selection.join(summary.selected)
 
-    def _scan(self, uris: list[str]) -> Scanned:
+    def _scan(self, uris: list[str], members: Mapping[str, Member]) -> Scanned:
         from dicom_bq.scan.files import scan_files
         from dicom_bq.scan.outcome import ScanOptions
 
         limit = self.options.get("max_header_bytes")
-        scanned = scan_files(uris, ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit))
+        scanned = scan_files(uris, ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit), members)
         return self.selection(scanned) if self.selection else scanned
 
     def _datasets(self, datasets: Iterator[Any]) -> Iterator[Built]:
         for batch in _batched(datasets, BATCH_SIZE):
+            told = len(self.tally.failures)
             yield from self._some(batch, _scan_datasets, _file_name)
-            self.progress(self.tally.found, len(self.tally.failures))
+            self._tell(told, self.tally.found, listing_done=False)
         self._raise_bug()
 
     def _raise_bug(self) -> None:
@@ -302,11 +320,17 @@ class Reading:
 
         return build_json(
             scanned.table,
-            scanned.uris,
+            [(uri, scanned.members.get(uri)) for uri in scanned.uris],
             names=[printable(uri) for uri in scanned.uris],
             max_sequence_bytes=self.options.get("max_sequence_bytes"),
             include_source_store=self.options.get("include_source_store", False),
         )
+
+
+def worker_count(options: ReadOptions) -> int:
+    """Processes that read."""
+    asked = options.get("workers")
+    return processors() if asked is None else asked
 
 
 def work(task: Task, order: Order) -> Answer:
@@ -315,9 +339,9 @@ def work(task: Task, order: Order) -> Answer:
     reading = Reading(task.schema, task.options, Tally(), selection=selection)
     file = SpillFile(order.descriptor)
     batches = []
-    stats = stats_of(order.uris) if task.lasting else []
+    stats = stats_of(order.uris, order.members) if task.lasting else []
     try:
-        for built in reading.batch(order.uris):
+        for built in reading.batch(order.uris, order.members):
             batches.append((built.schema, file.append(built.batch) if task.rows else NOWHERE))
         if task.lasting and batches:
             file.sync()
@@ -329,47 +353,6 @@ def work(task: Task, order: Order) -> Answer:
         return None
     release_memory()
     return Summary(reading.tally, batches, selection.met() if selection else None, stats)
-
-
-def worker_count(options: ReadOptions) -> int:
-    """Processes that read."""
-    asked = options.get("workers")
-    return processors() if asked is None else asked
-
-
-def processors() -> int:
-    """Those that this process may use, as far as the operating system tells."""
-    if hasattr(os, "process_cpu_count"):
-        count = os.process_cpu_count()
-    elif hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count()
-    return max(1, min(count or 1, MOST_WORKERS))
-
-
-def _parts(
-    uris: Iterator[str], unreadable: list[tuple[str, str]], finished: Mapping[str, int] = MappingProxyType({})
-) -> Generator[Part]:
-    """Parts of a listing, each with what its listing has put into ``unreadable``.
-
-    Args:
-        uris: The listing.
-        unreadable: Is filled by it.
-        finished: Sizes of the parts that an earlier run has finished, by the digest of their first URI. They are
-            made again, whatever has come or gone before them.
-    """
-    batch: list[str] = []
-    size = BATCH_SIZE
-    for uri in uris:
-        known = finished.get(digest_of([uri])) if finished else None
-        if batch and (known or len(batch) == size):
-            yield Part(batch, unreadable.copy())
-            unreadable.clear()
-            batch, size = [], BATCH_SIZE
-        batch.append(uri)
-        size = known or size
-    yield Part(batch, unreadable.copy())
 
 
 def _scan_datasets(datasets: list[Any]) -> Scanned:

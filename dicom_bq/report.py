@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_bq.outcomes import number_of
 from dicom_bq.problems import REPAIRS, Problem, Problems, Reason
+from dicom_bq.progress import Progressed
 from dicom_bq.sources.files import printable
 
 if TYPE_CHECKING:
@@ -108,6 +109,18 @@ class ReadReport:
         """The text of ``to_json``, piece by piece: of a million failures, one is in memory at a time."""
         return _object(self._facts())
 
+    def counts(self) -> dict[str, int]:
+        """How many files met which fate."""
+        return {
+            "found": self.found,
+            "exported": self.exported,
+            "failed": self.failed,
+            "not_dicom": self.not_dicom,
+            "dicomdir": self.dicomdir,
+            "duplicates": self.duplicates,
+            "filtered": self.filtered,
+        }
+
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
         rate = f", {self.found / self.seconds:,.0f} files/s" if self.seconds else ""
@@ -130,13 +143,7 @@ class ReadReport:
     def _facts(self) -> dict[str, Any]:
         """The object; what may be without number is an iterator."""
         return {
-            "found": self.found,
-            "exported": self.exported,
-            "failed": self.failed,
-            "not_dicom": self.not_dicom,
-            "dicomdir": self.dicomdir,
-            "duplicates": self.duplicates,
-            "filtered": self.filtered,
+            **self.counts(),
             "unmatched": list(self.unmatched),
             "seconds": round(self.seconds, 3),
             "failures": map(_outcome, self.failures),
@@ -156,17 +163,31 @@ class ExportReport(ReadReport):
         destination: Where the table is.
         disposition: Write disposition, ``WRITE_EMPTY`` and so on.
         rows: Rows written.
+        operation: Name of its operation; "" if no record of it could be kept.
     """
 
     destination: str
     disposition: str
     rows: int
+    operation: str = ""
 
     @classmethod
-    def of(cls, report: ReadReport, destination: str, disposition: str, rows: int) -> ExportReport:
-        """What reading met, and where its rows went."""
+    def of(cls, report: ReadReport, destination: str, disposition: str, rows: int, operation: str = "") -> ExportReport:
+        """What reading met, where its rows went, and as which operation."""
         read = {each.name: getattr(report, each.name) for each in fields(report)}
-        return cls(**read, destination=destination, disposition=disposition, rows=rows)
+        return cls(**read, destination=destination, disposition=disposition, rows=rows, operation=operation)
+
+    def progressed(self) -> Progressed:
+        """How far the job is that it is the report of."""
+        return Progressed(
+            found=self.found,
+            exported=self.exported,
+            failed=self.failed,
+            listed=self.found,
+            listing_done=True,
+            written=self.rows,
+            failures=self.failures,
+        )
 
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
@@ -176,6 +197,9 @@ class ExportReport(ReadReport):
         yield from lines
         if any(line.startswith(_MORE) for line in lines):
             yield "All of it is in the report (--report FILE.json)"
+        if self.failed > LONGEST_LIST and self.operation:
+            identifier = self.operation.rpartition("/")[2]
+            yield f"Each failed file is in the log that dicom-bq operations describe {identifier} names (logsUrl)"
 
     def _facts(self) -> dict[str, Any]:
         """The object; what may be without number is an iterator."""
@@ -183,6 +207,7 @@ class ExportReport(ReadReport):
             "destination": self.destination,
             "write_disposition": self.disposition,
             "rows": self.rows,
+            "operation": self.operation,
             **ReadReport._facts(self),
         }
 

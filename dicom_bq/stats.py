@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from dicom_bq.sources.members import Member
 
 Stat: TypeAlias = tuple[int, int]
 """Size in bytes, and time of the last change in nanoseconds."""
 GONE: Stat = (-1, 0)
 """Of what cannot be asked."""
-_MEMBER = "!/"
-"""In the URI of what is in an archive, after the archive."""
 
 
-def stats_of(uris: Iterable[str]) -> list[Stat]:
-    """How files are now, each as ``Stat``."""
-    return [_stat(uri) for uri in uris]
+def stats_of(uris: Iterable[str], members: Mapping[str, Member]) -> list[Stat]:
+    """How files are now; of members of archives, where in the archive, and when that was changed."""
+    return [_member(members[uri]) if uri in members else _stat(uri) for uri in uris]
 
 
 def digest_of(uris: Sequence[str]) -> str:
@@ -31,6 +32,9 @@ def _stat(uri: str) -> Stat:
     try:
         found = os.stat(uri)  # noqa: PTH116 (a million of them: no Path object each)
     except (OSError, ValueError):
-        archive = uri.rpartition(_MEMBER)[0]
-        return _stat(archive) if archive else GONE
+        return GONE
     return found.st_size, found.st_mtime_ns
+
+
+def _member(member: Member) -> Stat:
+    return member.offset + member.stored, member.modified

@@ -79,7 +79,7 @@ class Worker:
         """Let it do one part more."""
         part.file = file
         self.parts.append(part)
-        self._send(Order(part.uris, file.descriptor))
+        self._send(Order(part.uris, file.descriptor, part.members))
 
     def _send(self, message: object) -> None:
         with contextlib.suppress(OSError):  # it has ended, which is noticed when it is listened to
@@ -137,7 +137,8 @@ class Workers:
                     self._forget(first)
                 elif mine and self._free:
                     mine.file = self._free.pop()
-                    self._answer(mine, self._work(self._task, Order(mine.uris, mine.file.descriptor)))
+                    order = Order(mine.uris, mine.file.descriptor, mine.members)
+                    self._answer(mine, self._work(self._task, order))
                 elif self._workers:
                     self._listen(None)
         finally:

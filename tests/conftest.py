@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.nursery"]
@@ -9,3 +13,19 @@ pytest_plugins = ["tests.nursery"]
 # How long an example takes depends on what else the machine does; a test fails for what it finds, not for that.
 settings.register_profile("without a deadline", deadline=None)
 settings.load_profile("without a deadline")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What programs keep of a user is kept elsewhere, also by fixtures that are made before a test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def state_home(no_real_state: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Directory for that, of one test."""
+    directory = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(directory))
+    return directory

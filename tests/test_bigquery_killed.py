@@ -77,7 +77,7 @@ def check(
     added = ["1.20", "1.21", "1.22"]
     kept = before if disposition == "write-append" else []
     assert uids(fake) == [*kept, *added]
-    assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "state" / "dicom-bq" / "runs").rglob("*") if path.is_file()] == []
     assert list((tmp_path / "temporary").iterdir()) == []
     assert nursery.run(*command) == (3 if disposition == "write-empty" else 0)
     assert uids(fake) == sorted([*kept, *added, *(added if disposition == "write-append" else [])])

@@ -21,14 +21,9 @@ import pytest
 
 import dicom_bq
 from dicom_bq import reading
-from dicom_bq.errors import (
-    DestinationError,
-    DestinationExistsError,
-    SchemaConflictError,
-    UsageError,
-    how_to_go_on,
-)
+from dicom_bq.errors import DestinationError, DestinationExistsError, SchemaConflictError, UsageError
 from dicom_bq.problems import Reason
+from dicom_bq.progress import Progressed
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.handmade import UID_ELEMENT, explicit, explicit_file, item, sequence, text
 
@@ -514,20 +509,23 @@ def test_report_counts_what_did_not_fit(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_after_each_batch(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    dicom_bq.export(TREE, tmp_path / "x.parquet", progress=lambda found, failed: told.append((found, failed)))
-    assert [found for found, _ in told[:2]] == [5, 10]
-    assert told[-1][1] == 1
+    told: list[Progressed] = []
+    report = dicom_bq.export(TREE, tmp_path / "x.parquet", progress=told.append)
+    assert [now.found for now in told[:2]] == [5, 10]
+    last = told[-1]
+    assert (last.found, last.exported, last.failed) == (report.found, report.exported, report.failed)
+    assert (last.listed, last.listing_done, last.written) == (report.found, True, report.rows)
+    assert tuple(failure for now in told for failure in now.failures) == report.failures
 
 
 def test_interrupted_export_leaves_what_it_has_read(tmp_path: Path) -> None:
-    def interrupt(found: int, failed: int) -> None:
-        if found >= 10:
+    def interrupt(now: Progressed) -> None:
+        if now.found >= 10:
             raise KeyboardInterrupt
 
     for schema in (None, schema_from_keywords(["PatientID"])):
         for name in ("x.parquet", "x.duckdb", "x"):
             with pytest.raises(KeyboardInterrupt) as caught:
                 dicom_bq.export(TREE, tmp_path / name, schema=schema, progress=interrupt)
-            assert how_to_go_on(caught.value) == "Run the same command again to go on: 10 files are read already"
+            assert caught.value.__notes__ == ["Run the same command again to go on: 10 files are read already"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".x.duckdb.job", ".x.job", ".x.parquet.job"]

@@ -63,7 +63,7 @@ def part10(elements: bytes) -> bytes:
 
 
 def metadata(*datasets: Dataset, **options: Any) -> list[dict[str, Any]]:
-    rows = build_json(scan_datasets(list(datasets)), [""] * len(datasets), **options)
+    rows = build_json(scan_datasets(list(datasets)), [("", None)] * len(datasets), **options)
     return [json.loads(text) for text in rows.batch["Metadata"].to_pylist()]
 
 
@@ -128,7 +128,7 @@ def test_decimal_strings_are_numbers_when_no_digit_is_lost(tmp_path: Path, text:
     path = tmp_path / "x.dcm"
     path.write_bytes(part10(b"\x28\x00\x30\x00DS" + len(text).to_bytes(2, "little") + text.encode()))
     scanned = scan_files([str(path)])
-    rows = build_json(scanned.table, scanned.uris)
+    rows = build_json(scanned.table, [(uri, None) for uri in scanned.uris])
     assert f'"00280030":{{"vr":"DS","Value":[{expected}]}}' in rows.batch["Metadata"][0].as_py()
 
 
@@ -152,7 +152,7 @@ def test_large_integers_are_exact() -> None:
 def test_attributes_are_in_ascending_order_at_every_level() -> None:
     item = dataset(CodeMeaning="b", CodeValue="a")
     made = dataset(PatientID="x", StudyDate="20200101", AnatomicRegionSequence=[item, Dataset()])
-    rows = build_json(scan_datasets([made]), [""])
+    rows = build_json(scan_datasets([made]), [("", None)])
     text = rows.batch["Metadata"][0].as_py()
     assert list(json.loads(text)) == ["00080020", "00082218", "00100020"]
     assert '"Value":[{"00080100":{"vr":"SH","Value":["a"]},"00080104":{"vr":"LO","Value":["b"]}},{}]' in text
@@ -171,7 +171,7 @@ def test_bulk_data_is_left_out_and_listed() -> None:
     made = dataset(IconImageSequence=[icon], PixelData=b"abcd", SOPInstanceUID="1.2")
     made["PixelData"].VR = "OW"
     made.private_block(0x0009, "ACME", create=True).add_new(1, "OB", b"xy")
-    rows = build_json(scan_datasets([made]), [""])
+    rows = build_json(scan_datasets([made]), [("", None)])
     assert rows.batch["DroppedTags"].to_pylist() == [["Tag_00091001", "IconImageSequence[0].PixelData", "PixelData"]]
     found = json.loads(rows.batch["Metadata"][0].as_py())
     assert "7FE00010" not in found
@@ -185,7 +185,7 @@ def test_sequences_over_a_limit_are_dropped_whole(tmp_path: Path) -> None:
     large = [{"ReferencedSOPInstanceUID": "1." * 30 + "1"}] * 2
     path = instance(tmp_path, "1", ReferencedImageSequence=large, AnatomicRegionSequence=[{"CodeValue": "a"}])
     scanned = scan_files([str(path)])
-    rows = build_json(scanned.table, scanned.uris, max_sequence_bytes=100)
+    rows = build_json(scanned.table, [(uri, None) for uri in scanned.uris], max_sequence_bytes=100)
     assert rows.batch["DroppedTags"].to_pylist() == [["ReferencedImageSequence"]]
     assert list(json.loads(rows.batch["Metadata"][0].as_py()))[-1] == "00082218"
     assert rows.problems.of(Reason.SEQUENCE_TOO_LARGE) == 1
@@ -203,7 +203,7 @@ def test_depth_is_bounded_and_never_recursed_on(tmp_path: Path) -> None:
     (tmp_path / "y.dcm").write_bytes(nested(5_000))
     scanned = scan_files([str(tmp_path / "x.dcm"), str(tmp_path / "y.dcm")])
     assert scanned.failures == ()
-    rows = build_json(scanned.table, scanned.uris)
+    rows = build_json(scanned.table, [(uri, None) for uri in scanned.uris])
     whole, cut = rows.batch["Metadata"].to_pylist()
     assert whole.count("0040A730") == MOST_LEVELS
     assert '"vr":"UT","Value":["ab"]' in whole

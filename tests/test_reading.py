@@ -26,7 +26,7 @@ def bounded(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
 
 def identifiers(uris: list[str]) -> list[list[str]]:
     """PatientID by batch."""
-    return [built.batch["PatientID"].to_pylist() for built in Reading().batch(uris)]
+    return [built.batch["PatientID"].to_pylist() for built in Reading().batch(uris, {})]
 
 
 @pytest.mark.parametrize("size", [900, 20_000, 2_000_000], ids=["first read", "second read", "one by one"])

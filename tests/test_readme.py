@@ -107,10 +107,10 @@ def test_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_docstring_examples() -> None:
     import dicom_bq.job
-    import dicom_bq.sources.files
+    import dicom_bq.sources.names
     import dicom_bq.sources.patterns
 
-    for module in (dicom_bq.job, dicom_bq.sources.files, dicom_bq.sources.patterns):
+    for module in (dicom_bq.job, dicom_bq.sources.names, dicom_bq.sources.patterns):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0

@@ -8,16 +8,21 @@ import re
 import socket
 import string
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dicom_bq
 from dicom_bq.errors import UsageError
+from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import expand, printable
 from dicom_bq.sources.patterns import parse
+from dicom_bq.sources.runs import in_order
+from tests.instances import instance
 
 NAMES = st.text("ab.-", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
 
@@ -307,3 +312,125 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert printable("é.dcm") == "é.dcm"
     with pytest.raises(UsageError, match=r"x\\xff does not exist"):
         expand([os.fsdecode(b"x\xff")])
+
+
+def test_links_under_a_pattern_of_fixed_depth_give_no_file_twice(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("out/b.dcm", "out/c.dcm", "d/a.dcm", "e/x")
+    for name in ("d/l1", "d/l2", "e/l"):
+        (tmp_path / name).symlink_to(tmp_path / "out")
+    (tmp_path / "d/file.dcm").symlink_to(tmp_path / "out/b.dcm")
+    assert listed("d/*/*.dcm") == ["d/l1/b.dcm", "d/l1/c.dcm"]
+    assert listed("d/*/*.dcm", "e/*/*") == ["d/l1/b.dcm", "d/l1/c.dcm"]
+    assert listed("d/*/*.dcm", "out") == ["out/b.dcm", "out/c.dcm"]
+    assert listed("d/*/*.dcm", "out/b.dcm") == ["d/l1/c.dcm", "out/b.dcm"]
+    assert listed("d/*/*.dcm", "out/*.dcm") == ["out/b.dcm", "out/c.dcm"]
+    assert listed("d/*.dcm", "d/*/*.dcm") == ["d/a.dcm", "d/l1/b.dcm", "d/l1/c.dcm"]
+    assert listed("d") == ["d/a.dcm", "d/file.dcm", "d/l1/c.dcm"]
+
+
+def test_a_link_to_a_file_that_is_a_source(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("out/b.dcm", "out/c.dcm", "d/a.dcm")
+    (tmp_path / "d/l.dcm").symlink_to(tmp_path / "out/b.dcm")
+    (tmp_path / "d/links").symlink_to(tmp_path / "out")
+    assert listed("d", "out/b.dcm") == ["d/a.dcm", "d/links/c.dcm", "out/b.dcm"]
+    assert listed("d/**", "out/b.dcm") == ["d/a.dcm", "d/links/c.dcm", "out/b.dcm"]
+
+
+def test_odd_things_are_said_once(tree: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    tree("d/a.dcm", "d/secret/b.dcm", "d/t/c.dcm")
+    os.mkfifo("d/pipe.dcm")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if "secret" in path:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    seen: list[str] = []
+    sources = ["d/*.dcm", "d/p*", "d/**.dcm", "d/*/*.dcm"]
+    assert list(expand(sources, unreadable=lambda uri, reason: seen.append(uri))) == ["d/a.dcm", "d/t/c.dcm"]
+    assert sorted(seen) == ["d/pipe.dcm", "d/secret/"]
+
+
+def test_a_directory_that_breaks_off_gives_what_was_read(
+    tree: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree("d/a", "d/b", "d/c")
+    scandir = os.scandir
+
+    class Broken:
+        def __init__(self, path: str) -> None:
+            self.entries = sorted(scandir(path), key=lambda entry: entry.name)
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            yield from self.entries[:2]
+            raise OSError(5, "Input/output error")
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Broken)
+    seen: list[tuple[str, str]] = []
+    assert list(expand(["d"], unreadable=lambda uri, reason: seen.append((uri, reason)))) == ["d/a", "d/b"]
+    assert seen == [("d/", "cannot list the directory: Input/output error")]
+
+
+# From listing to report
+
+
+def adds_up(report: ReadReport) -> bool:
+    left_out = report.not_dicom + report.dicomdir + report.duplicates + report.filtered
+    return report.found == report.exported + report.failed + left_out
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_odd_things_in_an_export(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicom_bq.reading.BATCH_SIZE", 3)
+    for number in range(8):
+        instance(tmp_path / "d", f"1.{number}", PatientID=str(number))
+    odd = tmp_path / "d" / os.fsdecode(b"\xff\xe9.dcm")
+    odd.write_bytes((tmp_path / "d/1.0.dcm").read_bytes())
+    (tmp_path / "d/loop").symlink_to(".")
+    (tmp_path / "d/self").symlink_to("self")
+    (tmp_path / "d/again.dcm").symlink_to("1.1.dcm")
+    (tmp_path / "d/nothing").symlink_to("nowhere")
+    (tmp_path / "d/null").symlink_to("/dev/null")
+    os.mkfifo("d/pipe")
+    (tmp_path / "d/empty").touch()
+    report = dicom_bq.export(["d", "d/*.dcm", "d/1.3.dcm"], "x.parquet", workers=workers, include_source_store=True)
+    assert adds_up(report)
+    assert (report.found, report.exported, report.not_dicom, report.failed) == (14, 9, 1, 4)
+    assert {failure.uri: failure.reason for failure in report.failures} == {
+        "d/nothing": "link to nothing",
+        "d/null": "not a regular file",
+        "d/pipe": "not a regular file",
+        "d/self": "cannot be reached: Too many levels of symbolic links",
+    }
+    rows = pq.read_table("x.parquet")["SourceDicomStore"].to_pylist()
+    assert rows == [*(f"d/1.{number}.dcm" for number in range(8)), r"d/\xff\xe9.dcm"]
+
+
+@pytest.mark.parametrize("fault", [FileNotFoundError(2, "No such file or directory"), OSError(5, "Input/output error")])
+def test_files_that_vanish_or_cannot_be_read(tmp_path: Path, fault: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        instance(tmp_path / "d", f"1.{number}", PatientID=str(number))
+    opened = os.open
+
+    def refuse(path: str, *arguments: int, **more: int) -> int:
+        if str(path).endswith("1.3.dcm"):
+            raise fault
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    report = dicom_bq.export("d", "x.parquet")
+    assert adds_up(report)
+    assert (report.found, report.exported) == (5, 4)
+    assert [(one.uri, one.code, one.reason) for one in report.failures] == [("d/1.3.dcm", "unreadable", fault.strerror)]
+
+
+def test_large_directories_are_sorted_in_runs(tree: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(*(f"d/{number}" for number in range(100)), *(f"d/{number}-/x" for number in range(0, 100, 3)))
+    expected = listed("d")
+    monkeypatch.setattr("dicom_bq.sources.walk.in_order", lambda items: in_order(items, run=7))
+    assert listed("d") == expected == sorted(expected)

@@ -22,6 +22,7 @@ import dicom_bq
 from dicom_bq import job, reading, workers
 from dicom_bq.errors import DestinationError, UsageError, WorkerError
 from dicom_bq.parts import Part
+from dicom_bq.progress import Progressed
 from dicom_bq.spill import SpillFile
 from tests.handmade import explicit_file, sequence, text
 from tests.instances import instance
@@ -73,7 +74,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def told(report: dicom_bq.ReadReport) -> dict[str, Any]:
-    return {key: value for key, value in report.to_dict().items() if key not in {"seconds", "destination"}}
+    return {key: value for key, value in report.to_dict().items() if key not in {"seconds", "destination", "operation"}}
 
 
 def export_both(source: Path, tmp_path: Path, *, name: str = "table.parquet", count: int = 2, **options: Any) -> Path:
@@ -188,10 +189,12 @@ def test_other_functions(archive: Path) -> None:
 
 
 def test_progress_is_told(archive: Path, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    dicom_bq.export(archive, tmp_path / "x.parquet", workers=2, progress=lambda *numbers: seen.append(numbers))
+    told: list[Progressed] = []
+    report = dicom_bq.export(archive, tmp_path / "x.parquet", workers=2, progress=told.append)
+    seen = [(now.found, now.failed, now.listed, now.written) for now in told]
     assert seen == sorted(seen)
-    assert seen[-1] == (22, 3)
+    assert seen[-1] == (22, 3, 22, 18)
+    assert tuple(failure for now in told for failure in now.failures) == report.failures
 
 
 def test_few_files_need_no_worker(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,10 +272,10 @@ def test_a_killed_worker_costs_nothing(
 KILLER = """exec('''
 import os, dicom_bq.reading as reading
 original = reading.Reading.batch
-def batch(self, uris):
+def batch(self, uris, members):
     if any("13.dcm" in uri for uri in uris):
         os.abort()
-    return original(self, uris)
+    return original(self, uris, members)
 reading.Reading.batch = batch
 ''')"""
 

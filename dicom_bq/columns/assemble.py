@@ -98,7 +98,10 @@ class Assembly:
 
     def _leaf(self, column: Column, kind: pa.DataType, node: int, size: int) -> pa.Array:
         rows, starts, counts, values = self._elements(node)
-        return _scatter(values, starts, counts, self.nesting.ordinal[rows], kind, size)
+        dense = len(rows) == size and not pa.types.is_list(kind)
+        if dense and int(starts[-1] - starts[0]) == size - 1:  # one in every row, and no other value between them
+            return values.slice(int(starts[0]), size)
+        return _scatter(values, starts, counts, self.nesting.ordinal.take(rows), kind, size)
 
     def _elements(self, node: int) -> tuple[Rows, Rows, Rows, pa.Array]:
         """Rows of a column's elements; first value and number of values of each; the values they are among."""
@@ -150,8 +153,6 @@ def _scatter(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: p
         offsets[holder + 1] = counts
         np.cumsum(offsets, out=offsets)
         return pa.ListArray.from_arrays(pa.array(offsets), _gather(values, starts, counts), type=kind)
-    if len(starts) == size and int(starts[-1] - starts[0]) == size - 1:  # no other value is between them
-        return values.slice(int(starts[0]), size)
     index, absent = np.zeros(size, np.int64), np.ones(size, np.bool_)
     index[holder], absent[holder] = starts, False
     return pc.take(values, pa.array(index, mask=absent))

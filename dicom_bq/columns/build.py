@@ -123,7 +123,7 @@ def build(
 
 def _trim(table: ElementTable, facts: TagFacts, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """Ends that padding is removed from: as the dictionary's VR says, which is the column's, else as the stored one."""
-    trim = facts.trim.take(facts.code[rows])
+    trim = facts.trim.take(facts.code.take(rows))
     without_entry = np.flatnonzero(trim == 0)
     trim[without_entry] = vr_facts().trim[table.vr[rows[without_entry]]]
     return trim
@@ -149,8 +149,8 @@ def _parts(decoded: list[tuple[npt.NDArray[np.int32], Leaves]]) -> dict[int, Par
 def _other_rows(table: ElementTable, paths: Paths, nesting: Nesting) -> dict[int, npt.NDArray[np.int64]]:
     """Elements of each OtherElements column, by container, then tag."""
     rows = np.flatnonzero(paths.place == Place.OTHER)
-    rows = rows[np.lexsort((table.tag[rows], nesting.ordinal[rows], paths.node[rows]))]
-    nodes, first = np.unique(paths.node[rows], return_index=True)
+    rows = rows[np.lexsort((table.tag.take(rows), nesting.ordinal.take(rows), paths.node.take(rows)))]
+    nodes, first = np.unique(paths.node.take(rows), return_index=True)
     return dict(zip(nodes.tolist(), np.split(rows, first[1:]), strict=True)) if len(rows) else {}
 
 

@@ -82,8 +82,8 @@ def decode_leaves(
         reason.
     """
     leaf = np.flatnonzero((paths.place == Place.COLUMN) & ~table.walked)
-    leaf = leaf[np.argsort(_small(paths.node[leaf]), kind="stable")]
-    group = (facts.family.astype(np.int16) * 2 + facts.repeated).take(facts.code[leaf])
+    leaf = leaf[np.argsort(_small(paths.node.take(leaf)), kind="stable")]
+    group = (facts.family.astype(np.int16) * 2 + facts.repeated).take(facts.code.take(leaf))
     decoded: list[tuple[npt.NDArray[np.int32], Leaves]] = []
     repairs: Repairs = []
     for number in np.unique(group).tolist():

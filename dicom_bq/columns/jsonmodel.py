@@ -27,9 +27,11 @@ from dicom_bq.columns.dropped import element_name, references
 from dicom_bq.elements import ROOT, VR_CODES, ElementTable
 from dicom_bq.problems import Problem, Problems, Reason
 from dicom_bq.schema import TableSchema
+from dicom_bq.sources.members import UNKNOWN
 from vr_rules import Family
 
 if TYPE_CHECKING:
+    from dicom_bq.sources.members import Member
     from vr_rules import VRRule
 
 MOST_LEVELS = 150
@@ -85,7 +87,7 @@ def json_schema(*, include_source_store: bool = False) -> TableSchema:
 
 def build_json(
     table: ElementTable,
-    sources: Sequence[str],
+    sources: Sequence[tuple[str, Member | None]],
     *,
     names: Sequence[str] = (),
     max_sequence_bytes: int | None = None,
@@ -95,7 +97,7 @@ def build_json(
 
     Args:
         table: The batch.
-        sources: File of each instance, "" for none; for its size and time.
+        sources: File of each instance, "" for none, and where it is in an archive; for its size and time.
         names: The same as text, for SourceDicomStore.
         max_sequence_bytes: Larger sequences are dropped; None keeps all.
         include_source_store: Add SourceDicomStore.
@@ -107,7 +109,7 @@ def build_json(
     dropped_tags: list[list[str]] = [[] for _ in metadata]
     for row, path in zip(dropped.tolist(), paths, strict=True):
         dropped_tags[int(table.instance[row])].append(path)
-    files = [_file_facts(source) for source in sources]
+    files = [_file_facts(*source) for source in sources]
     columns: dict[str, list[Any]] = {
         **{keyword: [uids.get(tag) for uids in writer.uids] for keyword, tag in _UIDS.items()},
         "SourceDicomStore": list(names),
@@ -261,15 +263,21 @@ def _person_name(text: str) -> str:
 _TEXTS: dict[str, Callable[[str], str]] = {"DS": _decimal_string, "IS": _integer_string, "PN": _person_name}
 
 
-def _file_facts(source: str) -> tuple[datetime | None, int | None]:
-    """When a file was last modified, and its size."""
+def _file_facts(source: str, member: Member | None) -> tuple[datetime | None, int | None]:
+    """When a file, or the archive that it is in, was last modified, and its size as far as it is known."""
+    if member:
+        return _time(member.modified), None if member.size == UNKNOWN else member.size
     try:
         status = Path(source).stat() if source else None
     except OSError:  # it was there when it was read
         status = None
     if status is None:
         return None, None
-    return datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC), status.st_size
+    return _time(status.st_mtime_ns), status.st_size
+
+
+def _time(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)
 
 
 def _problems(table: ElementTable, dropped: dict[int, Reason]) -> Problems:

@@ -70,7 +70,7 @@ def nest(table: ElementTable, paths: Paths, filled: npt.NDArray[np.bool_]) -> Ne
     used, first, count = np.unique(nodes, return_index=True, return_counts=True)
     item_ordinal[kept] = np.arange(len(kept)) - np.repeat(first, count)
     sizes[used] = count
-    ordinal = np.where(table.item == ROOT, table.instance, item_ordinal[table.item])
+    ordinal = np.where(table.item == ROOT, table.instance, item_ordinal.take(table.item))
     sequence = table.item_sequence[kept]
     holders = {
         int(node): ordinal[sequence[start : start + size]]

@@ -153,7 +153,7 @@ def find_paths(
         if not len(rows):
             break
         paths.level[rows], paths.deepest = level, level
-        item = table.item[rows]
+        item = table.item.take(rows)
         paths.container_node[rows] = paths.item_node[item] if level else ROOT_NODE
         _drop_on_level(table, kinds, paths, rows, level, max_sequence_bytes)
         sequences = _place_level(table, facts, kinds, paths, rows)
@@ -165,7 +165,7 @@ def find_paths(
         inside = accepted[table.item_sequence]
         reached = np.flatnonzero(inside)
         paths.item_node[reached] = paths.node[table.item_sequence[reached]]
-        rows = nested[np.flatnonzero(inside[item_of_nested])]
+        rows = nested[np.flatnonzero(inside.take(item_of_nested))]
     paths.set(np.flatnonzero(paths.level < 0), Place.INSIDE_DROPPED)
     _forgive_empty(table, facts, paths, empty)
     return paths
@@ -190,11 +190,11 @@ def _drop_on_level(
     table: ElementTable, kinds: Kinds, paths: Paths, rows: npt.NDArray[np.int64], level: int, limit: int | None
 ) -> None:
     """Drop what does not fit into a table on this level, and sequences larger than the limit."""
-    kind = kinds.number[rows]
+    kind = kinds.number.take(rows)
     if level + int(kinds.records.max(initial=0)) > MAX_LEVELS:
         columns = np.isin(paths.place[rows], (Place.COLUMN, Place.DROPPED))
         paths.set(_chosen(rows, columns & (level + kinds.records[kind] > MAX_LEVELS)), Place.DROPPED, Reason.TOO_DEEP)
-    sequence = _chosen(rows, kinds.descends[kind])
+    sequence = _chosen(rows, kinds.descends.take(kind))
     if level >= MAX_LEVELS:
         paths.set(sequence, Place.DROPPED, Reason.TOO_DEEP)
     elif limit is not None:
@@ -206,11 +206,11 @@ def _place_level(
 ) -> npt.NDArray[np.int64]:
     """Give the elements of one level their nodes; return those that are sequences to descend into."""
     _supersede(table, paths, rows)
-    place = paths.place[rows]
+    place = paths.place.take(rows)
     paths.hold(_chosen(rows, place == Place.OTHER))
     column = _chosen(rows, place == Place.COLUMN)
-    paths.node[column] = paths.nodes_of(paths.container_node[column], facts.code[column], facts.keys)
-    return _chosen(column, kinds.descends[kinds.number[column]])
+    paths.node[column] = paths.nodes_of(paths.container_node.take(column), facts.code.take(column), facts.keys)
+    return _chosen(column, kinds.descends.take(kinds.number.take(column)))
 
 
 def _chosen(rows: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -221,7 +221,7 @@ def _chosen(rows: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> npt.NDA
 
 def _supersede(table: ElementTable, paths: Paths, rows: npt.NDArray[np.int64]) -> None:
     """Of elements with the same tag in the same data set only the last counts (PS3.5 7.1 allows one)."""
-    tag = table.tag[rows]
+    tag = table.tag.take(rows)
     falls = np.flatnonzero(tag[1:] <= tag[:-1])  # mostly where one data set ends and the next begins
     before, after = rows[falls], rows[falls + 1]
     if not np.any((table.item[before] == table.item[after]) & (table.instance[before] == table.instance[after])):

@@ -39,7 +39,7 @@ class Texts:
 
     def take(self, rows: npt.NDArray[np.int64]) -> pa.StringArray:
         """The text of some elements, in the order asked for."""
-        taken = pc.take(self.values, pa.array(self.place[rows]))
+        taken = pc.take(self.values, pa.array(self.place.take(rows)))
         narrow = taken if taken.type == pa.binary() else taken.cast(pa.binary())
         return narrow.view(pa.string())
 
@@ -52,8 +52,8 @@ def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArr
         rows: Elements whose value is text.
         trim: A ``Trim`` for each of them.
     """
-    start = table.offset[rows]
-    end = start + table.length[rows]
+    start = table.offset.take(rows)
+    end = start + table.length.take(rows)
     _trim_end(table.arena, start, end)
     leading = np.flatnonzero(trim == Trim.BOTH)
     begin = start[leading]
@@ -79,7 +79,7 @@ def _trim_end(arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: n
     """Move ``end`` before trailing spaces and NULs, in place."""
     live = np.flatnonzero(end > start)
     for _ in range(ROUNDS):
-        live = live[np.flatnonzero(_is_padding(arena[end[live] - 1]))]
+        live = live[np.flatnonzero(_is_padding(arena.take(end.take(live) - 1)))]
         if not len(live):
             return
         end[live] -= 1

@@ -12,13 +12,13 @@ from dicom_bq import memory
 from dicom_bq.commands.bigquery import LOAD_OPTIONS, bigquery_options, take_bigquery_options
 from dicom_bq.commands.options import (
     new_file,
-    progress_line,
-    quiet_option,
     read_options,
     read_schema,
-    report_to,
+    report_to_stderr,
     sources_argument,
+    talk_options,
 )
+from dicom_bq.commands.talk import current_talk
 
 if TYPE_CHECKING:
     from dicom_bq.report import ExportReport
@@ -67,34 +67,50 @@ DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
     callback=new_file,
     help="Write everything that was met to a file, each failed file and why included.",
 )
+@click.option(
+    "--error-log",
+    metavar="FILE.jsonl",
+    type=click.Path(dir_okay=False, writable=True),
+    callback=new_file,
+    help="Log of failed files, a JSON object a line, written as they fail. [default: beside the operation's record]",
+)
+@click.option("--async", "is_async", is_flag=True, help="Print the operation's name, and export in the background.")
+@click.option(
+    "--operation-id", metavar="ID", help="Of the record that dicom-bq operations shows. [default: a random number]"
+)
 @read_options
 @bigquery_options(*LOAD_OPTIONS)
-@quiet_option
+@talk_options
 def export(
     sources: tuple[str, ...],
     destination: str,
     *,
     schema_file: str | None,
     report_file: str | None,
+    error_log: str | None,
+    operation_id: str | None,
     dry_run: bool,
+    is_async: bool,
     job_dir: str | None,
     keep: bool,
-    quiet: bool,
     **options: Any,  # noqa: ANN401 (passed on)
 ) -> int:
     """Write the metadata of DICOM files to a table, one row for each SOP instance. All or nothing.
 
-    SOURCE is a directory (with everything in it), a file, or a pattern with the wildcards of the Healthcare
-    API's import: * and ? within a name; ** across directories, at the end or before an extension. OUT is a
-    DuckDB file (x.duckdb), a Parquet file (x.parquet), a BigQuery table (bq://PROJECT.DATASET.TABLE), or else a
-    directory of Parquet files.
+    SOURCE is a directory (with everything in it), a file, an archive (.zip, .tar, .tar.gz, .gz; ARCHIVE!/NAME
+    for one file in it), or a pattern with the wildcards of the Healthcare API's import: * and ? within a name;
+    ** across directories, at the end or before an extension. @LIST.txt is a file with a SOURCE a line, - is
+    such a list on stdin. OUT is a DuckDB file (x.duckdb), a Parquet file (x.parquet), a BigQuery table
+    (bq://PROJECT.DATASET.TABLE), or else a directory of Parquet files.
 
     \b
     Examples:
       dicom-bq export archive/ archive.duckdb
       dicom-bq export 'archive/**.dcm' archive.parquet --overwrite-table
       dicom-bq export new/ archive.duckdb --write-disposition write-append --report report.json
+      find archive/ -newer mark -print0 | dicom-bq export - new.parquet
       dicom-bq export new/ bq://project.dataset.dicom --write-disposition write-append --dry-run
+      dicom-bq export archive/ archive.duckdb --async
 
     Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination
     refused, and is as it was. Files that are not DICOM, and DICOMDIRs, are skipped and counted.
@@ -102,36 +118,63 @@ def export(
     An export that was interrupted, in whatever way, goes on where it was when the same command is run again.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
     memory.settle()
+    if is_async:
+        _check_async(sources, schema_file, dry_run=dry_run)
+        return _start(operation_id)
     from dicom_bq import job
+    from dicom_bq.operations.running import OperationOptions
     from dicom_bq.plan import ExportPlan
 
-    progress = progress_line(quiet=quiet)
+    talk = current_talk()
     schema = read_schema(schema_file) if schema_file else None
-    if schema and schema.unknown() and not quiet:
+    if schema and schema.unknown():
         names = ", ".join(schema.unknown())
-        click.echo(f"{schema_file}: no data element is called {names}; always empty here", err=True)
+        talk.remark(f"{schema_file}: no data element is called {names}; always empty here", severity="WARNING")
+    operation = OperationOptions(id=operation_id, error_log=error_log, own_process=True)
     bigquery = take_bigquery_options(options)
-    same = {"schema": schema, "bigquery": bigquery, "progress": progress, **options}
-
-    def tell(sentence: str) -> None:
-        if not quiet:
-            progress.clear()
-            click.echo(sentence, err=True)
-
+    same = {"schema": schema, "bigquery": bigquery, **options}
     done: ExportPlan | ExportReport
-    try:
+    with talk.display() as progress:
         if dry_run:
-            done = job.plan_export(sources, destination, **same)
+            done = job.plan_export(sources, destination, progress=progress, **same)
         else:
-            done = job.export(sources, destination, job_dir=job_dir, keep=keep, tell=tell, **same)
-    finally:
-        progress.clear()
+
+            def tell(sentence: str) -> None:
+                progress.clear()
+                talk.remark(sentence)
+
+            own: dict[str, Any] = {"job_dir": job_dir, "keep": keep, "tell": tell, "operation": operation}
+            done = job.export(sources, destination, progress=progress, **own, **same)
     if report_file:
         _write(report_file, done.json_pieces())
     if isinstance(done, ExportPlan):
         click.echo(done.to_text())
-        return report_to(done.read, quiet=quiet)
-    return report_to(done, quiet=quiet)
+        return report_to_stderr(done.read)
+    return report_to_stderr(done)
+
+
+def _check_async(sources: tuple[str, ...], schema_file: str | None, *, dry_run: bool) -> None:
+    """Refuse what an export in the background cannot do."""
+    if dry_run:
+        message = "--dry-run prints what would be done, and --async does not wait for it: give one of the two"
+        raise click.UsageError(message)
+    if "-" in (*sources, schema_file):
+        message = "- is stdin, which an export in the background (--async) does not have: write a file"
+        raise click.UsageError(message)
+
+
+def _start(operation_id: str | None) -> int:
+    """Start the same command in the background, and print the operation's name."""
+    from dicom_bq.operations import detached
+    from dicom_bq.operations.store import Store, checked_id, new_id
+
+    identifier = checked_id(operation_id) if operation_id else new_id()
+    code = detached.start(current_talk().arguments, identifier)
+    if code is not None:
+        click.echo(detached.said(identifier), err=True, nl=False)
+        return code
+    click.echo(Store.of_user().read(identifier).name)
+    return 0
 
 
 def _write(report_file: str, pieces: Iterable[str]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dicom_bq.progress import ProgressLine
+from dicom_bq.commands.talk import TALK_OPTIONS, current_talk
 
 if TYPE_CHECKING:
     from dicom_bq.report import ReadReport
@@ -59,12 +59,19 @@ READ_OPTIONS = (
 )
 """What ``dicom_bq.reading.ReadOptions`` has, under the same names."""
 
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; errors only.")
-
 
 def read_options(command: Command) -> Command:
     """Add the options that decide how instances become rows."""
-    for option in reversed(READ_OPTIONS):
+    return _with_options(READ_OPTIONS, command)
+
+
+def talk_options(command: Command) -> Command:
+    """Add the options that decide what is said on stderr."""
+    return _with_options(TALK_OPTIONS, command)
+
+
+def _with_options(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -100,13 +107,8 @@ def new_file(_context: click.Context, _parameter: click.Parameter, path: str | N
     return path
 
 
-def report_to(report: ReadReport, *, quiet: bool) -> int:
-    """Write the summary to stderr and return the exit code."""
-    if not quiet:
-        click.echo(report.summary(), err=True)
+def report_to_stderr(report: ReadReport) -> int:
+    """Say the summary and return the exit code."""
+    severity = "WARNING" if report.failed else "INFO"
+    current_talk().remark(report.summary(), severity=severity, **report.counts())
     return 1 if report.failed else 0
-
-
-def progress_line(*, quiet: bool) -> ProgressLine:
-    """Progress on stderr."""
-    return ProgressLine(sys.stderr, quiet=quiet)

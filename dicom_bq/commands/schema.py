@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from dicom_bq.commands.options import (
-    progress_line,
-    quiet_option,
     read_options,
     read_schema,
-    report_to,
+    report_to_stderr,
     sources_argument,
+    talk_options,
 )
+from dicom_bq.commands.talk import current_talk
 
 if TYPE_CHECKING:
     from dicom_bq.schema import TableSchema
@@ -106,7 +106,7 @@ def schema() -> None:
 @format_option
 @table_option
 @read_options
-@quiet_option
+@talk_options
 def schema_of(
     sources: tuple[str, ...],
     *,
@@ -114,7 +114,6 @@ def schema_of(
     keywords_from: TextIO | None,
     form: str,
     table: str,
-    quiet: bool,
     **options: Any,  # noqa: ANN401 (passed on)
 ) -> int:
     """The schema of files or keywords."""
@@ -130,13 +129,10 @@ def schema_of(
         return 0
     from dicom_bq.job import survey
 
-    progress = progress_line(quiet=quiet)
-    try:
+    with current_talk().display() as progress:
         report = survey(sources, progress=progress, **options)
-    finally:
-        progress.clear()
     click.echo(FORMATS[form](report.schema, table))
-    return report_to(report, quiet=quiet)
+    return report_to_stderr(report)
 
 
 @schema.command()
@@ -165,7 +161,8 @@ def merge(files: tuple[str, ...], form: str, table: str) -> int:
 def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa: ANN401 (passed on)
     """Print what changes from schema A to schema B, a line a column.
 
-    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet), or a directory of DICOM files.
+    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet), or a directory or archive of DICOM
+    files.
 
     \b
     Examples:
@@ -182,8 +179,10 @@ def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa
 
 
 def _schema_of_any(place: str, table: str, options: Mapping[str, Any]) -> TableSchema:
-    """The schema of a schema file, a table, or a directory of DICOM files."""
-    if Path(place).is_dir():
+    """The schema of a schema file, a table, or a directory or archive of DICOM files."""
+    from dicom_bq.sources.archives import kind_of
+
+    if Path(place).is_dir() or kind_of(place):
         from dicom_bq.job import survey
 
         return survey(place, **options).schema

@@ -252,6 +252,10 @@ class DuckDBTable:
         except duckdb.Error as error:
             reason, advice = _explained(error)
             raise DestinationError(destination=self.uri, reason=reason, advice=advice) from error
+        except RuntimeError as error:  # DuckDB lets the program handle a signal, and drops what that raises
+            if str(error) != "Query interrupted":
+                raise
+            raise KeyboardInterrupt from None
 
 
 def _memory_limit(schema: TableSchema) -> int:

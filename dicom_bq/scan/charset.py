@@ -59,7 +59,7 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
     if not len(rows):
         return table
     sets, set_of = _character_sets(table, rows)
-    values, value_of = distinct_values(table.arena, table.offset[rows], table.length[rows])
+    values, value_of = distinct_values(table.arena, table.offset.take(rows), table.length.take(rows))
     keys, key_of = np.unique((value_of * len(sets) + set_of) * 2 + (table.vr[rows] == PN), return_inverse=True)
     texts, reasons = [], []
     with quiet():
@@ -92,7 +92,7 @@ def _not_ascii(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> npt.NDArr
     rows = np.flatnonzero(text_numbers()[table.vr] & ~decoded & (table.length > 0))
     if not len(rows):
         return rows
-    start, end = table.offset[rows], table.offset[rows] + table.length[rows]
+    start, end = table.offset.take(rows), table.offset.take(rows) + table.length.take(rows)
     near = _near_special(table.arena, start, end)
     start, end = start[near], end[near]
     special = reduce_spans(table.arena, start, end, np.bitwise_or) >= 0x80

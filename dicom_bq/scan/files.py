@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -11,20 +11,22 @@ import numpy.typing as npt
 
 from dicom_bq.elements import ElementTable
 from dicom_bq.scan.batch import Batch
-from dicom_bq.scan.heads import FORMS, find_data_sets, read_heads
+from dicom_bq.scan.heads import FORMS, Place, find_data_sets, read_heads
 from dicom_bq.scan.lanes import item_positions
 from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
+from dicom_bq.scan.members import place_of
 from dicom_bq.scan.merge import merge, without
 from dicom_bq.scan.normalise import as_table, normalise, swap
 from dicom_bq.scan.outcome import BatchTooLargeError, Failure, Scanned, ScanOptions, Skipped
 from dicom_bq.scan.part10 import scan_file
 from dicom_bq.scan.rows import Form
+from dicom_bq.sources.members import Member
 
 Array: TypeAlias = npt.NDArray[Any]
 
 READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
-MAX_ROUND_BYTES = 16 << 20
+MAX_ROUND_BYTES = 8 << 20
 """Of one arena; the files of a longer round are taken in parts."""
 FILE = len(FORMS)
 MAX_JUMPS = 8
@@ -44,12 +46,15 @@ class _Pieces:
     odd: list[int] = field(default_factory=list)
 
 
-def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scanned:
+def scan_files(
+    uris: Sequence[str], options: ScanOptions | None = None, members: Mapping[str, Member] | None = None
+) -> Scanned:
     """Read the headers of files.
 
     Args:
-        uris: Paths.
+        uris: Paths, and names of members of archives.
         options: Bounds.
+        members: Where those are that are no paths.
 
     Returns:
         One table of all readable files, in the order given; the others by name, with the reason.
@@ -57,16 +62,16 @@ def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scann
     Raises:
         BatchTooLargeError: They hold more than one batch should.
     """
-    options = options or ScanOptions()
+    options, members = options or ScanOptions(), members or {}
     pieces = _Pieces()
     if options.lockstep:
-        _scan_lockstep(uris, pieces, options)
+        _scan_lockstep(uris, pieces, options, members)
     else:
         pieces.odd = list(range(len(uris)))
     batch, failures, skipped = Batch(), list[Failure](), list[Skipped]()
     numbers = []
     for number in sorted(pieces.odd):
-        outcome = scan_file(uris[number], batch, options)
+        outcome = scan_file(uris[number], batch, options, members.get(uris[number]))
         _check_size(len(uris), pieces.tables, options, len(batch.rows), batch.size)
         if outcome is None:
             numbers.append(number)
@@ -81,7 +86,8 @@ def scan_files(uris: Sequence[str], options: ScanOptions | None = None) -> Scann
     odd[pieces.odd] = True
     tables = [without(table, odd) for table in pieces.tables]
     table, moved = merge(tables, scalar, np.array(numbers, np.int32), len(uris))
-    return Scanned(normalise(table, batch.rows, moved), read, tuple(failures), tuple(skipped), scalar=len(pieces.odd))
+    table = normalise(table, batch.rows, moved)
+    return Scanned(table, read, tuple(failures), tuple(skipped), scalar=len(pieces.odd), members=members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +125,20 @@ def _check_size(
         raise BatchTooLargeError
 
 
-def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions) -> None:
+def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions, members: Mapping[str, Member]) -> None:
     """Walk what can be walked in lock-step, within the bytes allowed of each file; the rest is in ``pieces.odd``."""
     count, limit = len(uris), options.max_header_bytes & ~1
     todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, FILE, np.int8))
+    places = [place_of(uri, members.get(uri)) for uri in uris]
+    inflated = np.array([place is None for place in places], np.bool_)
+    pieces.odd += np.flatnonzero(inflated).tolist()
+    todo = todo.where(~inflated)
     for _ in range(MAX_JUMPS):
         jumped: list[_Work] = []
         for size in sorted({min(size, limit) for size in READ_SIZES}):
             parts = []
             for part in _parts(todo, size):
-                parts.append(_round(uris, part, size, pieces, jumped))
+                parts.append(_round(places, part, size, pieces, jumped))
                 _check_size(count, pieces.tables, options)
             todo = _Work.of(parts) if parts else todo.where(slice(0))
         pieces.odd += todo.number.tolist()
@@ -144,9 +154,9 @@ def _parts(work: _Work, size: int) -> list[_Work]:
     return [work.where(slice(at, at + most)) for at in range(0, len(work.number), most)]
 
 
-def _round(uris: Sequence[str], work: _Work, size: int, pieces: _Pieces, jumped: list[_Work]) -> _Work:
+def _round(places: Sequence[Place | None], work: _Work, size: int, pieces: _Pieces, jumped: list[_Work]) -> _Work:
     """Read some bytes of each file and walk them; what is to be done again with more bytes."""
-    heads = read_heads([uris[number] for number in work.number.tolist()], work.offset, size)
+    heads = read_heads([place for number in work.number.tolist() if (place := places[number])], work.offset, size)
     found = find_data_sets(heads, np.flatnonzero(work.form == FILE))
     verdict = np.full(len(work.number), Verdict.ODD, np.uint8)
     verdict[found.unfinished] = Verdict.UNFINISHED

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,22 @@ META_STEPS = 64
 """Elements of group 0002 looked at; there are 16 in the standard."""
 
 
+class Place(NamedTuple):
+    """Where a file is.
+
+    Attributes:
+        path: Of the file, or of the archive that it is in.
+        start: Its first byte there.
+        size: Its bytes; None for all that are there.
+        modified: When that file was, if it has to be the same; nanoseconds since 1970.
+    """
+
+    path: str
+    start: int = 0
+    size: int | None = None
+    modified: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Heads:
     """Beginnings of files, or of what follows a value that was passed over.
@@ -63,28 +79,28 @@ class Heads:
     missing: Array
 
 
-def read_heads(uris: Sequence[str], offsets: Array, size: int) -> Heads:
+def read_heads(places: Sequence[Place], offsets: Array, size: int) -> Heads:
     """Read ``size`` bytes of each file.
 
     Args:
-        uris: Paths.
+        places: Where the files are.
         offsets: Where in each file to begin, mostly 0; int64.
         size: Bytes, even.
     """
-    count = len(uris)
+    count = len(places)
     arena = np.empty(count * size + PADDING, np.uint8)
     view = arena.data
     start = np.arange(count, dtype=np.int64) * size
     end, missing = start.copy(), np.full(count, -1, np.int64)
-    for number, descriptor in _opened(uris, offsets, size):
+    for number, descriptor in _opened(places, offsets, size):
         try:
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode):
-                at = number * size
-                offset = int(offsets[number])
-                got = os.preadv(descriptor, [view[at : at + size]], offset)
+            status, place = os.fstat(descriptor), places[number]
+            if stat.S_ISREG(status.st_mode) and place.modified in {None, status.st_mtime_ns}:
+                at, offset = number * size, int(offsets[number])
+                there = status.st_size - place.start if place.size is None else place.size
+                got = os.preadv(descriptor, [view[at : at + min(size, max(there - offset, 0))]], place.start + offset)
                 end[number] += got
-                missing[number] = max(status.st_size - offset - got, 0)
+                missing[number] = max(min(there, status.st_size - place.start) - offset - got, 0)
         except OSError:
             missing[number] = -1
         finally:
@@ -93,13 +109,14 @@ def read_heads(uris: Sequence[str], offsets: Array, size: int) -> Heads:
     return Heads(arena, start, end, missing)
 
 
-def _opened(uris: Sequence[str], offsets: Array, size: int) -> Iterator[tuple[int, int]]:
+def _opened(places: Sequence[Place], offsets: Array, size: int) -> Iterator[tuple[int, int]]:
     """Numbers and descriptors of the files that open, a window ahead of their use."""
-    for first in range(0, len(uris), WINDOW):
+    for first in range(0, len(places), WINDOW):
         window: list[tuple[int, int]] = []
         try:
-            for number in range(first, min(first + WINDOW, len(uris))):
-                descriptor = _open(uris[number], int(offsets[number]), size)
+            for number in range(first, min(first + WINDOW, len(places))):
+                place = places[number]
+                descriptor = _open(place.path, place.start + int(offsets[number]), size)
                 if descriptor >= 0:
                     window.append((number, descriptor))
             while window:
@@ -109,10 +126,10 @@ def _opened(uris: Sequence[str], offsets: Array, size: int) -> Iterator[tuple[in
                 os.close(descriptor)
 
 
-def _open(uri: str, offset: int, size: int) -> int:
+def _open(path: str, offset: int, size: int) -> int:
     """A descriptor, -1 where there is none to be had; the scalar path says why."""
     try:
-        descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError):
         return -1
     if hasattr(os, "posix_fadvise"):

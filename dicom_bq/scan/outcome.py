@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from dicom_bq.sources.members import ArchiveLimits, Member
 
 if TYPE_CHECKING:
     from dicom_bq.elements import ElementTable
@@ -18,12 +21,14 @@ class ScanOptions:
         lockstep: Walk files together where they can be; False walks each by itself, for comparison.
         max_batch_bytes: Values of several files together.
         max_batch_elements: Data elements of several files together; each takes up to 0.5 KB on its way to a column.
+        archives: What a member of an archive may inflate to.
     """
 
     max_header_bytes: int = 256 << 20
     lockstep: bool = True
     max_batch_bytes: int = 64 << 20
     max_batch_elements: int = 1_000_000
+    archives: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
 class BatchTooLargeError(Exception):
@@ -70,6 +75,7 @@ class Scanned:
         failures: Files that cannot be read.
         skipped: Files that are not SOP instances.
         scalar: Number of files that were not walked in lock-step.
+        members: Where those are that are members of an archive, by URI.
     """
 
     table: ElementTable
@@ -77,3 +83,4 @@ class Scanned:
     failures: tuple[Failure, ...]
     skipped: tuple[Skipped, ...]
     scalar: int = 0
+    members: Mapping[str, Member] = field(default_factory=dict)

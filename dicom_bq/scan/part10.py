@@ -13,8 +13,9 @@ from dicom_bq.elements import Note
 from dicom_bq.errors import DamagedError, HeaderTooLargeError, NotDicomError, ScanError
 from dicom_bq.problems import Reason
 from dicom_bq.scan.batch import Batch
-from dicom_bq.scan.bytesource import ByteSource, DeflatedSource, FileSource
+from dicom_bq.scan.bytesource import ByteSource, FileSource, InflatedSource, Inflation
 from dicom_bq.scan.fallback import scan_by_pydicom
+from dicom_bq.scan.members import open_member
 from dicom_bq.scan.meta import (
     DEFLATED_UIDS,
     DIRECTORY_RECORD_SEQUENCE,
@@ -27,6 +28,7 @@ from dicom_bq.scan.meta import (
 from dicom_bq.scan.outcome import Failure, ScanOptions, Skipped
 from dicom_bq.scan.rows import Form
 from dicom_bq.scan.scalar import StopKind, Walker
+from dicom_bq.sources.members import Member
 
 FIRST_READ = 8192
 """Bytes read of every file; most headers are shorter."""
@@ -36,20 +38,22 @@ LARGEST_STEP = 16 << 20
 """Bytes; no read is larger, unless one root-level element is."""
 
 
-def scan_file(uri: str, batch: Batch, options: ScanOptions) -> Failure | Skipped | None:
+def scan_file(uri: str, batch: Batch, options: ScanOptions, member: Member | None = None) -> Failure | Skipped | None:
     """Read one file into the batch, or leave the batch as it was and say why.
 
     Args:
-        uri: Path.
+        uri: Path, or the name of a member.
         batch: Grows by one instance when the file is read.
         options: Bounds.
+        member: Where it is, if it is not the file of that path.
     """
     mark = batch.mark()
     outcome: Failure | Skipped | None
     try:
-        descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        path = member.path if member else uri
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            outcome = _scan_open(uri, descriptor, batch, options)
+            outcome = _scan_open(uri, descriptor, batch, options, member)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -63,17 +67,24 @@ def scan_file(uri: str, batch: Batch, options: ScanOptions) -> Failure | Skipped
     return outcome
 
 
-def _scan_open(uri: str, descriptor: int, batch: Batch, options: ScanOptions) -> Failure | Skipped | None:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+def _scan_open(
+    uri: str, descriptor: int, batch: Batch, options: ScanOptions, member: Member | None
+) -> Failure | Skipped | None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         return Failure(uri, "unreadable", "not a regular file")
+    if member and status.st_mtime_ns != member.modified:
+        return Failure(uri, "unreadable", "the archive has changed since it was listed")
     mark = batch.mark()
+    source: ByteSource = FileSource(descriptor)
     try:
-        is_directory = scan_part10(FileSource(descriptor), batch, options)
+        source = open_member(FileSource(descriptor), member, options.archives) if member else source
+        is_directory = scan_part10(source, batch, options)
     except NotDicomError as error:
         return Skipped(uri, "not_dicom", error.facts["reason"])
     except ScanError as error:
         batch.rollback(mark)
-        return scan_by_pydicom(uri, error, batch, options)
+        return scan_by_pydicom(uri, source, error, batch, options)
     return Skipped(uri, "dicomdir", "Media Storage Directory") if is_directory else None
 
 
@@ -90,11 +101,12 @@ def scan_part10(source: ByteSource, batch: Batch, options: ScanOptions) -> bool:
         return True
     if meta.transfer_syntax in DEFLATED_UIDS:
         batch.keep(meta.head[: meta.end])
-        return _scan_deflated(DeflatedSource(source, meta.end, options.max_header_bytes), meta, batch, options)
+        inflated = InflatedSource(source, meta.end, Inflation("data set", limit=options.max_header_bytes))
+        return _scan_deflated(inflated, meta, batch, options)
     return _scan_data_set(source, meta, batch, options)
 
 
-def _scan_deflated(source: DeflatedSource, meta: Meta, batch: Batch, options: ScanOptions) -> bool:
+def _scan_deflated(source: InflatedSource, meta: Meta, batch: Batch, options: ScanOptions) -> bool:
     """A deflated data set, as a file of its own without meta information."""
     try:
         inflated = Meta(0, source.read(0, FIRST_READ), meta.transfer_syntax, meta.sop_class)
@@ -142,7 +154,7 @@ def _walk(source: ByteSource, head: bytes, start: int, form: Form, batch: Batch,
 
 def _note_short_value(source: ByteSource, end: int, batch: Batch) -> None:
     """Say so when the file ends before the value that was passed over does."""
-    if not source.read(end - 1, 1):
+    if not source.reaches(end):
         row = len(batch.rows) - 1
         note = Note(len(batch.rows.counts), row, Reason.SHORT_VALUE, batch.rows.tag[row])
         batch.rows.notes.append(note)

@@ -1,24 +1,39 @@
-"""Sources to URIs: directories, files and patterns of the local file system, each file once, in order.
+"""Sources to URIs: directories, files, patterns, archives and lists of the local file system, each file once, in order.
 
-Listing streams: no more is held than the names in the directories that are being listed. A URI here is a path
-as the caller spelled its beginning; bytes that are not UTF-8 are in it as ``os.fsdecode`` gives them, see
-``printable``.
+Listing streams: names are sorted in runs, a directory at a time, and so are the files that sources and lists name.
+A URI here is a path as the caller spelled its beginning; bytes that are not UTF-8 are in it as ``os.fsdecode`` gives
+them, see ``printable``.
 """
 
 from __future__ import annotations
 
+import errno
+import functools
 import heapq
 import itertools
+import operator
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dicom_bq.errors import UsageError
-from dicom_bq.sources.patterns import EVERYTHING, Pattern, has_wildcard, parse
+from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
+from dicom_bq.sources.lists import check_list, is_list, read_list
+from dicom_bq.sources.members import SEPARATOR, ArchiveLimits, Kind
+from dicom_bq.sources.names import printable
+from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern, has_wildcard, parse
+from dicom_bq.sources.runs import Kept, in_order
+from dicom_bq.sources.spool import Spool
+from dicom_bq.sources.trees import Archive, Tree, above
+from dicom_bq.sources.walk import BESIDE_A_DIRECTORY, Found, Listing, Unreadable
 
-Unreadable = Callable[[str, str], None]
-"""Called with the URI and the reason of each thing that was met and is no readable file or directory."""
+__all__ = ["expand", "listing", "printable"]
+
+DIRECTORIES_REMEMBERED = 4096
+_ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
 
 
 def expand(
@@ -27,232 +42,235 @@ def expand(
     exclude: Sequence[str] = (),
     unreadable: Unreadable = lambda uri, reason: None,
 ) -> Iterator[str]:
-    """The files that sources stand for, in ascending order of URI.
+    """URIs of the files that sources stand for; see ``listing``."""
+    return (uri for uri, _ in listing(sources, exclude=exclude, unreadable=unreadable))
 
-    A directory stands for all files in it, at any depth. A symbolic link is followed, unless what it leads to
-    is reached anyway: loops end, and no file comes twice, also when sources overlap. (Two hard links are two
-    files.)
+
+def listing(
+    sources: Sequence[str | os.PathLike[str]],
+    *,
+    exclude: Sequence[str] = (),
+    unreadable: Unreadable = lambda uri, reason: None,
+    spool: Spool | None = None,
+    limits: ArchiveLimits | None = None,
+) -> Iterator[Found]:
+    """The files that sources stand for, in ascending order of URI, each with where it is if that is an archive.
+
+    A directory stands for all files in it, at any depth, and an archive for its members. A symbolic link is
+    followed, unless what it leads to is reached anyway: loops end, and no file comes twice, also when sources
+    overlap. (Two hard links are two files.)
 
     Args:
-        sources: Directories, files, or patterns (``dicom_bq.sources.patterns``). A path that exists is taken
-            literally, whatever characters are in it.
+        sources: Directories, files, archives, members of archives, or patterns (``dicom_bq.sources.patterns``); or
+            lists of them, ``-`` for stdin and ``@FILE``. A path that exists is taken literally, whatever characters
+            are in it.
         exclude: Paths that are never entered nor listed, such as the output.
-        unreadable: Told about directories that cannot be listed, links to nothing, devices, pipes, sockets.
+        unreadable: Told about directories that cannot be listed, links to nothing, devices, pipes, sockets, members
+            that cannot be read; and what is in a list and does not exist.
+        spool: Where archives are inflated; None when no member is going to be read.
+        limits: What archives may cost.
 
     Raises:
-        UsageError: A source does not exist; or, once it is that source's turn, a pattern matches nothing.
+        UsageError: A source does not exist; or, once it is that source's turn, a pattern matches nothing, or a list
+            is empty.
+        DestinationError: There is no room for a temporary file.
     """
-    found = [_source(_tidy(os.fsdecode(source))) for source in sources]
-    trees = _outermost([source for source in found if isinstance(source, _Tree)])
-    files = {source.real: source for source in reversed(found) if isinstance(source, _File)}
-    listing = _Listing(trees, frozenset(os.path.realpath(path) for path in exclude), unreadable)
-    alone = [file for file in files.values() if not listing.reaches(file.real)]
-    return listing.run([*trees, *alone])
+    given = [os.fsdecode(source) for source in sources]
+    lists = list(dict.fromkeys(source for source in given if is_list(source)))
+    for one in lists:
+        check_list(one)
+    resolver = _Resolver()
+    direct = [resolver.place(source) for source in given if source not in lists]
+    hidden = frozenset(os.path.realpath(path) for path in exclude)
+    return _listed(direct, lists, resolver, hidden, unreadable, Archives(spool or Spool(), limits or ArchiveLimits()))
 
 
-def printable(uri: str) -> str:
-    r"""A URI as text that any output can hold: bytes that are not UTF-8 become ``\xNN``.
-
-    >>> printable(os.fsdecode(b"CT\xff.dcm"))
-    'CT\\xff.dcm'
-    """
-    return uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     shown: str
     real: str
+    reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """A directory, and which files in it are asked for.
+def _listed(
+    direct: list[_File | Tree],
+    lists: list[str],
+    resolver: _Resolver,
+    exclude: frozenset[str],
+    unreadable: Unreadable,
+    archives: Archives,
+) -> Iterator[Found]:
+    trees: list[Tree] = []
+    by_path = _unique(in_order(_files(itertools.chain(direct, _from_lists(lists, resolver)), trees)))
+    first = list(itertools.islice(by_path, 1))  # now that one is known, all have been seen: trees are complete
+    listing = Listing(_outermost(trees), exclude, unreadable, archives)
+    kept = Kept()
+    try:
+        chosen = (file for file in itertools.chain(first, by_path) if _is_alone(file[0], listing, kept))
+        files = _readable(in_order((shown, reason) for _, _, shown, reason in chosen), unreadable)
+        early = list(itertools.islice(files, 1))  # and now ``kept`` is complete
+        listing.alone = kept
+        yield from heapq.merge(itertools.chain(early, files), listing.run(), key=operator.itemgetter(0))
+    finally:
+        kept.close()
 
-    Attributes:
-        shown: How every URI begins: "" or the directory as it was spelled, ending in /.
-        real: The directory without symbolic links, ending in /.
-        pattern: Which files.
-        source: What the caller wrote.
-    """
 
-    shown: str
-    real: str
-    pattern: Pattern
-    source: str
+def _files(places: Iterator[_File | Tree], trees: list[Tree]) -> Iterator[tuple[str, int, str, str]]:
+    """Those that are files, as what can be sorted; the others go to ``trees``."""
+    for number, place in enumerate(places):
+        if isinstance(place, Tree):
+            trees.append(place)
+        else:
+            yield place.real, number, place.shown, place.reason
 
-    def covers(self, real: str) -> bool:
-        """Whether a real path is listed from here: a file, or a directory with what is asked for in it."""
-        inside = real.removeprefix(self.real)
-        if not real.startswith(self.real):
-            return False
-        if inside and not inside.endswith("/"):
-            return self.pattern.takes(inside)
-        return self.pattern.deep and (not inside or self.pattern.enters(inside[: inside.index("/")]))
+
+def _unique(files: Iterator[tuple[str, int, str, str]]) -> Iterator[tuple[str, int, str, str]]:
+    previous = None
+    for file in files:
+        if file[0] != previous:
+            yield file
+        previous = file[0]
+
+
+def _is_alone(real: str, listing: Listing, kept: Kept) -> bool:
+    """Whether a file is in no tree; it is kept then."""
+    alone = real not in listing.exclude and not listing.reaches(real)
+    if alone:
+        kept.add(real)
+    return alone
+
+
+def _readable(files: Iterator[tuple[str, str]], unreadable: Unreadable) -> Iterator[Found]:
+    for shown, reason in files:
+        if reason:
+            unreadable(shown, reason)
+        else:
+            yield shown, None
+
+
+def _from_lists(lists: Sequence[str], resolver: _Resolver) -> Iterator[_File | Tree]:
+    """What lists name; what cannot be is a file with a reason."""
+    for one in lists:
+        for source in read_list(one):
+            try:
+                place = resolver.place(source)
+            except UsageError as error:
+                yield _File(source, source, error.facts["why"])
+            else:
+                yield replace(place, listed=True) if isinstance(place, Tree) else place
+
+
+def _refused(path: str, why: str, between: str = " ") -> UsageError:
+    return UsageError(reason=f"{printable(path)}{between}{why}", why=why)
 
 
 def _tidy(path: str) -> str:
     """A path without repeated or trailing slashes and ``.`` components, so that one file has one spelling."""
+    if path and path[-1] not in "./" and "//" not in path and "/./" not in path and not path.startswith("./"):
+        return path  # mostly, and there may be a million
     return re.sub(r"(?<=/)(\./|/)+|^(\./+)+", "", path + "/")[:-1] or ("/" if path.startswith("/") else ".")
 
 
-def _source(path: str) -> _File | _Tree:
-    if os.path.isdir(path):  # noqa: PTH112 (a million sources may be files: no Path object each)
-        return _tree("" if path == "." else path.rstrip("/") + "/", EVERYTHING, path)
-    if os.path.isfile(path):  # noqa: PTH113
-        return _File(path, os.path.realpath(path))
-    if os.path.lexists(path):
-        raise UsageError(reason=f"{printable(path)} is neither a file nor a directory")
-    if not has_wildcard(path):
-        raise UsageError(reason=f"{printable(path)} does not exist")
-    directory, pattern = parse(path)
-    if not os.path.isdir(directory or "."):  # noqa: PTH112
-        raise UsageError(reason=f"{printable(path)}: there is no directory {printable(directory)}")
-    return _tree(directory, pattern, path)
+@dataclass(frozen=True, slots=True)
+class _Resolver:
+    """Finds out what sources are: for a file in a list of many, with one system call."""
 
+    _real: functools._lru_cache_wrapper[str] = field(
+        default_factory=lambda: functools.lru_cache(DIRECTORIES_REMEMBERED)(os.path.realpath)
+    )
 
-def _tree(shown: str, pattern: Pattern, source: str) -> _Tree:
-    return _Tree(shown, os.path.realpath(shown or ".").rstrip("/") + "/", pattern, source)
+    def place(self, source: str) -> _File | Tree:
+        """What a source is.
 
-
-def _outermost(trees: list[_Tree]) -> list[_Tree]:
-    """Trees without those that stand for nothing that another does not."""
-    whole = {tree.real for tree in trees if tree.pattern is EVERYTHING}
-    kept: dict[tuple[str, re.Pattern[str]], _Tree] = {}
-    for tree in trees:
-        inside = any(above in whole for above in _above(tree.real))
-        if not inside and (tree.pattern is EVERYTHING or tree.real not in whole):
-            kept.setdefault((tree.real, tree.pattern.whole), tree)
-    return list(kept.values())
-
-
-def _above(real: str) -> Iterator[str]:
-    """Every directory that a real path is in, each ending in /."""
-    end = real.rfind("/", 0, len(real) - 1)
-    while end >= 0:
-        yield real[: end + 1]
-        end = real.rfind("/", 0, end)
-
-
-@dataclass(slots=True)
-class _Listing:
-    """One expansion: its trees, and where links have led so far."""
-
-    trees: list[_Tree]
-    exclude: frozenset[str]
-    unreadable: Unreadable
-    followed: set[str] = field(default_factory=set)
-    whole: frozenset[str] = field(init=False)
-    patterns: list[_Tree] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.whole = frozenset(tree.real for tree in self.trees if tree.pattern is EVERYTHING)
-        self.patterns = [tree for tree in self.trees if tree.pattern is not EVERYTHING]
-
-    def reaches(self, real: str) -> bool:
-        """Whether a real path (a directory's ends in /) is listed without following the link at hand."""
-        return (
-            real in self.whole
-            or real in self.followed
-            or any(above in self.whole or above in self.followed for above in _above(real))
-            or any(tree.covers(real) for tree in self.patterns)
-        )
-
-    def run(self, sources: list[_File | _Tree]) -> Iterator[str]:
-        """Sources one after the other, where their URIs interleave merged."""
-        sources.sort(key=lambda source: source.shown)
-        start = 0
-        for end in range(1, len(sources) + 1):
-            if end == len(sources) or not sources[end].shown.startswith(sources[start].shown):
-                yield from heapq.merge(*map(self.uris, sources[start:end]))
-                start = end
-
-    def uris(self, source: _File | _Tree) -> Iterator[str]:
-        """URIs of one source, ascending."""
-        if isinstance(source, _File):
-            if source.real not in self.exclude:
-                yield source.shown
-            return
-        earlier = itertools.takewhile(lambda other: other is not source, self.patterns)
-        others = [other for other in earlier if source.pattern is not EVERYTHING]
-        matched = source.pattern is EVERYTHING
-        for uri, real in self.walk(source):
-            matched = True
-            if not any(other.covers(real) for other in others):
-                yield uri
-        if not matched:
-            raise UsageError(reason=f"no file matches {printable(source.source)}")
-
-    def walk(self, tree: _Tree) -> Iterator[tuple[str, str]]:
-        """URIs and real paths of the files of a tree, depth first, names in order."""
-        stack = [self.entries(tree, "", tree.real)]
-        while stack:
-            entry = next(stack[-1], None)
-            if entry is None:
-                stack.pop()
-            elif entry[0].endswith("/"):
-                stack.append(self.entries(tree, *entry))
-            else:
-                yield tree.shown + entry[0], entry[1]
-
-    def entries(self, tree: _Tree, relative: str, real: str) -> Iterator[tuple[str, str]]:
-        """What is asked for in one directory: relative path, ending in / for a directory, and real path."""
-        uri = tree.shown + relative
+        Raises:
+            UsageError: It is nothing that can be read.
+        """
+        path = _tidy(source)
         try:
-            names, odd = _names(uri or ".")
+            mode = os.lstat(path).st_mode
+            linked = stat.S_ISLNK(mode)
+            mode = os.stat(path).st_mode if linked else mode  # noqa: PTH116 (a million sources: no Path object each)
         except OSError as error:
-            self.unreadable(uri or ".", f"cannot list the directory: {error.strerror}")
-            return
-        for name in names:
-            inside = relative + name
-            wanted = tree.pattern.enters(inside[:-1]) if name.endswith("/") else tree.pattern.takes(inside)
-            if not wanted or (real + name).rstrip("/") in self.exclude:
-                continue
-            if name not in odd:
-                yield inside, real + name
-            elif odd[name]:
-                self.unreadable(tree.shown + inside, odd[name])
-            else:
-                yield from self.link(tree, inside)
+            if error.errno in _ABSENT and not os.path.lexists(path):
+                return self._absent(source, path)
+            raise _refused(path, f"cannot be reached: {error.strerror}") from error
+        except ValueError as error:
+            raise _refused(path, "is not a path") from error
+        if stat.S_ISDIR(mode):
+            return _tree("" if path == "." else path.rstrip("/") + "/", EVERYTHING, path)
+        if not stat.S_ISREG(mode):
+            raise _refused(path, "is neither a file nor a directory")
+        kind = kind_of(path)
+        if kind is not None:
+            return _archive(path, kind, "", source)
+        return _File(path, os.path.realpath(path) if linked else self._file(path))
 
-    def link(self, tree: _Tree, inside: str) -> Iterator[tuple[str, str]]:
-        """Where a symbolic link leads, unless that is reached anyway."""
-        target = os.path.realpath(tree.shown + inside) + ("/" if inside.endswith("/") else "")
-        if target.rstrip("/") in self.exclude:
-            return
-        # A pattern of fixed depth cannot loop, and need not ask for all that is in the directory.
-        if inside.endswith("/") and not tree.pattern.deep:
-            yield inside, target
-        elif not self.reaches(target):
-            self.followed.add(target)
-            yield inside, target
+    def _file(self, path: str) -> str:
+        """Real path of what is no link itself."""
+        directory, _, name = path.rpartition("/")
+        parent = self._real(directory or ("/" if path.startswith("/") else "."))
+        return f"{parent.rstrip('/')}/{name}"
 
-
-def _names(directory: str) -> tuple[list[str], dict[str, str]]:
-    """Names in a directory, ascending as the URIs under them are: a directory's name ends in /.
-
-    Returns:
-        The names; and for those that are no plain file or directory "" for a link that leads to one, else the
-        reason why it cannot be read.
-    """
-    names: list[str] = []
-    odd: dict[str, str] = {}
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            name, oddity = _name(entry)
-            names.append(name)
-            if oddity is not None:
-                odd[name] = oddity
-    names.sort()
-    return names, odd
+    def _absent(self, source: str, path: str) -> Tree:
+        """What a source is that is no path: members of an archive, or a pattern."""
+        at = source.find(SEPARATOR)
+        while at >= 0:
+            archive = _tidy(source[:at])
+            kind = kind_of(archive) if suffix_kind(archive) else None
+            if kind is not None:
+                return _archive(archive, kind, source[at + len(SEPARATOR) :], source)
+            at = source.find(SEPARATOR, at + 1)
+        if not has_wildcard(path):
+            raise _refused(path, "does not exist")
+        directory, pattern = _parsed(path, path)
+        if not os.path.isdir(directory or "."):  # noqa: PTH112
+            raise _refused(path, f"there is no directory {printable(directory)}", ": ")
+        return _tree(directory, pattern, path)
 
 
-def _name(entry: os.DirEntry[str]) -> tuple[str, str | None]:
+def _parsed(pattern: str, source: str) -> tuple[str, Pattern]:
     try:
-        if entry.is_dir():
-            return entry.name + "/", "" if entry.is_symlink() else None
-        if entry.is_file():
-            return entry.name, "" if entry.is_symlink() else None
-    except OSError as error:
-        return entry.name, f"cannot be reached: {error.strerror}"
-    return entry.name, "link to nothing" if entry.is_symlink() else "not a regular file"
+        return parse(pattern)
+    except UsageError as error:
+        raise _refused(source, error.facts["why"], ": ") from error
+
+
+def _tree(shown: str, pattern: Pattern, source: str) -> Tree:
+    return Tree(shown, os.path.realpath(shown or ".").rstrip("/") + "/", pattern, source)
+
+
+def _archive(path: str, kind: Kind, member: str, source: str) -> Tree:
+    """An archive, or of its members one, those in a directory of it, or those that match a pattern."""
+    if os.path.lexists(path + SEPARATOR[0]):
+        raise _refused(path, BESIDE_A_DIRECTORY, ": ")
+    while member.startswith("./"):
+        member = member[2:].lstrip("/")
+    prefix = ""
+    pattern: Pattern | Names = Names(frozenset((member,)))
+    if not member:
+        pattern = EVERYTHING
+    elif has_wildcard(member) or member.endswith("/"):
+        prefix, pattern = _parsed(member if has_wildcard(member) else member + "**", source)
+    shown = path + SEPARATOR
+    archive = Archive(path, kind, whole=pattern is EVERYTHING, prefix=prefix)
+    return Tree(shown + prefix, os.path.realpath(path) + SEPARATOR + prefix, pattern, source, archive)
+
+
+def _outermost(trees: list[Tree]) -> list[Tree]:
+    """Trees without those that stand for nothing that another does not; the names of one archive together."""
+    whole = {tree.real for tree in trees if tree.pattern is EVERYTHING}
+    kept: dict[tuple[str, object], Tree] = {}
+    named: dict[tuple[str, bool], list[Tree]] = {}
+    for tree in trees:
+        inside = any(parent in whole for parent in above(tree.real))
+        if inside or (tree.pattern is not EVERYTHING and tree.real in whole):
+            continue
+        if isinstance(tree.pattern, Names):
+            named.setdefault((tree.real, tree.listed), []).append(tree)
+        else:
+            kept.setdefault((tree.real, tree.pattern), tree)
+    together = (replace(several[0], pattern=_all_names(several)) for several in named.values())
+    return [*kept.values(), *together]
+
+
+def _all_names(trees: list[Tree]) -> Names:
+    return Names(frozenset().union(*(tree.pattern.names for tree in trees if isinstance(tree.pattern, Names))))

@@ -20,6 +20,7 @@ from dicom_bq.errors import UsageError
 
 _TOKENS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _TOKEN = re.compile(r"\*\*|\*|\?")
+_MISPLACED = "** must be the only wildcard and stand at the end or before an extension, as in DIR/** or DIR/**.dcm"
 _DEEP = re.compile(r"(?P<before>[^*?]*)\*\*(?P<extension>\.[^*?/]+)?")
 
 
@@ -46,6 +47,27 @@ class Pattern:
         above, _, name = relative.rpartition("/")
         level = above.count("/") + 1 if above else 0
         return self.levels[level].fullmatch(name) is not None if level < len(self.levels) else self.deep
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Some members of an archive; it has what ``Pattern`` has.
+
+    Attributes:
+        names: Which.
+        deep: As for ``Pattern``; there are no directories in an archive.
+    """
+
+    names: frozenset[str]
+    deep: bool = False
+
+    def takes(self, relative: str) -> bool:
+        """Whether a member is asked for."""
+        return relative in self.names
+
+    def enters(self, relative: str) -> bool:
+        """There is nothing to enter."""
+        return False
 
 
 EVERYTHING = Pattern(re.compile(".*", re.DOTALL), (), deep=True)
@@ -81,11 +103,7 @@ def parse(text: str) -> tuple[str, Pattern]:
         return directory, Pattern(_compile(relative), tuple(map(_compile, levels)), deep=False)
     deep = _DEEP.fullmatch(text)
     if deep is None:
-        reason = (
-            f"{text}: ** must be the only wildcard and stand at the end or before an extension, "
-            "as in DIR/** or DIR/**.dcm"
-        )
-        raise UsageError(reason=reason)
+        raise UsageError(reason=f"{text}: {_MISPLACED}", why=_MISPLACED)
     prefix = deep["before"][len(directory) :]
     return directory, Pattern(_compile(relative), (_compile(prefix + "*"),), deep=True)
 
