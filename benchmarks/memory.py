@@ -1,6 +1,7 @@
 """Peak memory of a whole export, by the number of files: flat where rows are not kept, growing where they are.
 
-The files are those of the typical set, hard-linked again and again, so that a million takes no disk and a minute.
+The files are those of the typical set, hard-linked again and again, so that a million takes no disk and a minute; and
+one that is cut off in its header, so that all fail.
 Each export runs in a process of its own: ``python -m benchmarks.memory CONTENDER DIRECTORY FILES``.
 """
 
@@ -21,11 +22,22 @@ from typing import Any
 from benchmarks.contenders import load
 from benchmarks.harness import ROOT, Settings
 from benchmarks.worker import cpu_seconds, peak_kib
+from dicom_bq.memory import ENVIRONMENT
 
+SIZES = (1_000, 10_000, 100_000)
 STEPS = {
-    False: (("product_parquet", (4_000, 40_000, 200_000, 1_000_000)), ("naive_parquet", (2_000, 4_000, 8_000))),
-    True: (("product_parquet", (400, 4_000)),),
+    False: (
+        ("product_parquet", False, SIZES),
+        ("product_parquet", True, SIZES),
+        ("naive_parquet", False, (1_000, 8_000)),
+    ),
+    True: (("product_parquet", False, (1_000, 4_000)), ("product_parquet", True, (1_000, 4_000))),
 }
+"""Contender, whether all files fail, and numbers of files."""
+COPIES = 20
+"""Of files that fail: there may be no more than 65,000 links to one."""
+WITHIN = 1.10
+"""Times the memory of the first number of files that the product may take for any other."""
 
 
 @contextmanager
@@ -45,25 +57,49 @@ def linked(paths: tuple[str, ...], files: int, beside: Path) -> Iterator[Path]:
 
 def measure(settings: Settings) -> list[dict[str, Any]]:
     """Peak memory, rows and time of each step."""
-    paths = settings.obtain("typical").paths
+    whole = settings.obtain("typical").paths
+    broken = _cut(whole[:COPIES], settings.cache)
     results = []
-    for contender, sizes in STEPS[settings.quick]:
+    for contender, failing, sizes in STEPS[settings.quick]:
+        found = []
         for files in sizes:
-            with linked(paths, files, settings.cache) as root:
-                results.append(_run(contender, root, files))
+            with linked(broken if failing else whole, files, settings.cache) as root:
+                found.append(_run(contender, root, files, failing=failing))
+        results += _compared(found) if contender.startswith("product_") else found
+    for path in broken:
+        Path(path).unlink()
     return results
 
 
-def _run(contender: str, root: Path, files: int) -> dict[str, Any]:
+def _cut(files: tuple[str, ...], beside: Path) -> tuple[str, ...]:
+    """Copies that end inside their headers."""
+    broken = [beside / f"cut-off-{number}.dcm" for number in range(len(files))]
+    for copy, file in zip(broken, files, strict=True):
+        copy.write_bytes(Path(file).read_bytes()[:700])
+    return tuple(map(str, broken))
+
+
+def _run(contender: str, root: Path, files: int, *, failing: bool) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.memory", contender, str(root), str(files)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    result = {"contender": contender, "title": load(contender).TITLE, "files": files, "problems": []}
+    environment = os.environ | ENVIRONMENT  # as the command has it
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=environment)
+    title = load(contender).TITLE + (", all files failing" if failing else "")
+    result = {"contender": contender, "title": title, "files": files, "problems": []}
     if done.returncode:
         return result | {"problems": [f"exit code {done.returncode}"]}
     answer = json.loads(done.stdout)
-    if answer["rows"] != files:
+    if answer["rows"] != (0 if failing else files):
         result["problems"] = [f"{answer['rows']} rows of {files} files"]
     return result | answer
+
+
+def _compared(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results, blamed for memory that grows with the number of files."""
+    base = results[0].get("peak_kib", 0)
+    for result in results:
+        if result.get("peak_kib", 0) > WITHIN * base:
+            result["problems"] = [*result["problems"], f"{result['peak_kib'] / base:.2f} times the memory of the first"]
+    return results
 
 
 def main(contender: str, directory: str, files: str) -> None:

@@ -139,7 +139,7 @@ def _told(talk: Talk, error: Exception) -> int:
             error.show()
         return error.exit_code
     if isinstance(error, DicomBqError) and not isinstance(error, InternalError):
-        talk.complain(str(error))
+        talk.complain("\n".join([str(error), *getattr(error, "__notes__", ())]))
         return _exit_code(error)
     # The last place where a bug can be told without a patient's data.
     kind = error.facts["kind"] if isinstance(error, InternalError) else type(error).__name__

@@ -52,10 +52,13 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the bar away, so that other text can follow."""
         self._ended.set()
         if self._thread.ident:
             self._thread.join(EVERY)  # a terminal that takes no more text is not waited for
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the bar away, so that other text can follow."""
         if self._shown:
             self._write(NEW_LINE)
 

@@ -21,6 +21,8 @@ patients'.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -198,3 +200,16 @@ class MissingDependencyError(DicomBqError):
     """An extra is not installed. Facts: ``package``, ``extra``."""
 
     template = "{package} is not installed; run: pip install 'dicom-bq[{extra}]'"
+
+
+@contextlib.contextmanager
+def kept_in(place: str) -> Iterator[None]:
+    """Turn an operating system's error about what waits on disk for a while into a DestinationError."""
+    try:
+        yield
+    except OSError as error:
+        raise DestinationError(
+            destination=place,
+            reason=f"rows cannot be kept here for the time being: {error.strerror}",
+            advice="Make room, or set TMPDIR or the output to where there is",
+        ) from error

@@ -7,22 +7,26 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from dicom_bq.errors import UsageError
+from dicom_bq.errors import DestinationError, UsageError
+from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
 from dicom_bq.progress import Progress, Watched, silent
-from dicom_bq.reading import Instances, Reading, ReadOptions, Source
+from dicom_bq.reading import Instances, Reading, ReadOptions, Source, worker_count
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
+from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from dicom_bq.destinations.base import WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
+    from dicom_bq.jobdir import Tell
     from dicom_bq.operations.running import OperationOptions
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
@@ -129,11 +133,16 @@ def export(
     filter_file: str | None = None,
     deduplicate: bool = False,
     bigquery: BigQueryOptions | None = None,
+    job_dir: Source | None = None,
+    keep: bool = False,
     progress: Progress = silent,
+    tell: Tell = unheard,
     operation: OperationOptions | None = None,
     **options: Unpack[ReadOptions],
 ) -> ExportReport:
     """Write the instances in files to a table, one row each, in the order of their URIs. All or nothing.
+
+    However it ends, the same call again goes on where it was, and reads no file again that is as it was.
 
     Args:
         sources: Directories, files and patterns; or one of them.
@@ -147,7 +156,11 @@ def export(
             ``/studies/UID[/series/UID[/instances/UID]]``. None for all.
         deduplicate: Of the files with one SOP Instance UID export the first, in the order of their URIs.
         bigquery: How to load into a BigQuery table.
+        job_dir: Directory for what has been read, until the job is finished: rows, so it needs the room. Default:
+            a hidden one beside the output; for BigQuery one in ``$XDG_STATE_HOME/dicom-bq/jobs``.
+        keep: Leave it there when the job is finished.
         progress: Called now and then with a ``dicom_bq.progress.Progressed``.
+        tell: Called with what a person should know: where the directory is, what is taken from it.
         operation: How the export is kept as an operation, for ``dicom-bq operations``.
         options: See ``dicom_bq.ReadOptions``.
 
@@ -164,29 +177,42 @@ def export(
         OperationWarning: It cannot be kept as an operation, and goes on all the same.
     """
     from dicom_bq.destinations.resolve import resolve
+    from dicom_bq.jobdir import JobDirectory
     from dicom_bq.operations.running import OperationOptions, Running
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
-    workers = options.get("workers", 1)
-    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=workers)
+    target = resolve(destination, table=table, bigquery=bigquery, command=command, workers=worker_count(options))
     selection = _selection(filter_file, deduplicate=deduplicate)
-    place = target.uri if target.capabilities.remote else os.fspath(destination)
-    location = bigquery.location if bigquery else None
-    running = Running(operation or OperationOptions(), place, target.uri, location)
-    watched = Watched(running, progress)
-    with running, Spill(_directory_of(destination), reuse=schema is not None) as spill:
-        reading = Reading(schema, options, progress=watched, selection=selection, spill=spill)
-        exclude = [*_outputs(destination), *running.files]
+    reading = Reading(schema, options, selection=selection)
+    name = target.uri if target.capabilities.remote else os.fspath(destination)
+    running = Running(operation or OperationOptions(), name, target.uri, bigquery.location if bigquery else None)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running)
+        try:
+            place = job_place(destination, job_dir, table, bigquery, _command(sources))
+        except DestinationError:
+            reading.sources(sources)  # what is wrong with those comes first
+            raise
+        job = stack.enter_context(JobDirectory(place, row_facts(schema, options, selection), schema, options, tell))
+        run = Run(job, target, disposition, repr((command, disposition.value)), keep)
+        watched = Watched(running, job.watch, progress)
+        report = run.earlier()
+        if report is not None:
+            running.begin()
+            watched(report.progressed())
+            return replace(report, operation=running.name)
+        job.begin()
+        reading = replace(reading, spill=job.spill, job=job, tally=Tally.of_many(place), progress=watched)
+        exclude = [*_outputs(destination), *running.files, str(place)]
         with contextlib.closing(reading.sources(sources, exclude=exclude)) as batches:
             target.check(disposition, schema)
             running.begin()
-            written, rows = assemble(batches, schema, spill, options)
-            count = target.write(written, watched.rows(rows), disposition)
-    report = reading.report(written, started)
-    return ExportReport.of(report, target.uri, disposition.value, count, running.name)
+            written, rows = assemble(batches, schema, job.spill, options)
+            report = run.write(written, watched.rows(rows), lambda: reading.report(written, started))
+    return replace(report, operation=running.name)
 
 
 def plan_export(
@@ -266,12 +292,6 @@ def _outputs(destination: Source) -> list[str]:
     path = Path(destination)
     hidden = [str(path.with_name(f".{path.name}.{suffix}")) for suffix in ("lock", "old", "ready", "writing")]
     return [str(path), f"{path}.wal", f"{path}.tmp", *hidden]
-
-
-def _directory_of(destination: Source) -> str | None:
-    """Where rows can wait: beside the output, which has to have room for them anyway."""
-    parent = Path(os.fspath(destination)).parent
-    return str(parent) if parent.is_dir() and os.access(parent, os.W_OK) else None
 
 
 def _warn(report: ReadReport) -> None:

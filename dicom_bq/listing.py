@@ -11,12 +11,15 @@ import contextlib
 import pickle
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
+from dicom_bq.parts import Part
+from dicom_bq.stats import digest_of
+
 if TYPE_CHECKING:
-    from dicom_bq.parts import Part
     from dicom_bq.sources.spool import Spool
+    from dicom_bq.sources.walk import Found
 
 
 LONGEST_WAIT = 0.5
@@ -109,3 +112,40 @@ class Listing:
                 part: Part = pickle.load(file)  # noqa: S301 (written above)
                 offset, self._ready = file.tell(), self._ready - 1
             yield part
+
+
+def make_parts(
+    files: Iterator[Found],
+    unreadable: list[tuple[str, str]],
+    spool: Spool,
+    most: int,
+    done: Mapping[str, int],
+) -> Generator[Part]:
+    """Parts of a listing, each with what its listing has put into ``unreadable`` and is done with in the spool.
+
+    Args:
+        files: The listing.
+        unreadable: Is filled by it.
+        spool: Is filled by it.
+        most: Files of a part.
+        done: Sizes of the parts that an earlier run has finished, by the digest of their first URI. They are made
+            again, whatever has come or gone before them.
+    """
+    batch: list[Found] = []
+    size = most
+    for found in files:
+        known = done.get(digest_of([found[0]])) if done else None
+        if batch and (known or len(batch) == size):
+            yield _part(batch, unreadable, spool)
+            batch, size = [], most
+        batch.append(found)
+        size = known or size
+    yield _part(batch, unreadable, spool)
+
+
+def _part(batch: list[Found], unreadable: list[tuple[str, str]], spool: Spool) -> Part:
+    members = {uri: member for uri, member in batch if member}
+    part = Part([uri for uri, _ in batch], unreadable.copy(), members=members, finished=spool.finished.copy())
+    unreadable.clear()
+    spool.finished.clear()
+    return part

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Met, Selection
     from dicom_bq.sources.members import Member
-    from dicom_bq.spill import Extent, SpillFile
+    from dicom_bq.spill import Extent, RowsFile
+    from dicom_bq.stats import Stat
     from dicom_bq.tally import Tally
 
 
@@ -25,12 +26,14 @@ class Task:
         options: As for ``Reading``.
         selection: As for ``Reading``, with nothing met yet.
         rows: Whether rows are wanted, not just what the files hold.
+        lasting: Whether what is found has to outlast this job, however it ends.
     """
 
     schema: TableSchema | None
     options: ReadOptions
     selection: Selection | None
     rows: bool
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,13 @@ class Summary:
         tally: What was met.
         batches: Columns of the rows, and where the rows are.
         selected: What the selection has met.
+        stats: The files as they were before they were read, if that has to outlast the job.
     """
 
     tally: Tally
     batches: list[tuple[TableSchema, Extent]] = field(default_factory=list)
     selected: Met | None = None
+    stats: list[Stat] = field(default_factory=list)
 
 
 Answer: TypeAlias = "Summary | OSError | None"
@@ -76,7 +81,7 @@ class Part:
         uris: Which.
         unreadable: What listing them met besides that cannot be read: URI and reason.
         suspect: A worker has ended over it.
-        file: Where a worker puts the rows; None when no worker has the part.
+        file: Where the rows are, or a worker puts them; None when nobody has the part.
         summary: What a worker found.
         done: Whether a worker is done with it; without a summary it has to be read again.
         members: As for ``Order``.
@@ -86,7 +91,7 @@ class Part:
     uris: list[str]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     suspect: bool = False
-    file: SpillFile | None = None
+    file: RowsFile | None = None
     summary: Summary | None = None
     done: bool = False
     members: Mapping[str, Member] = field(default_factory=dict)

@@ -74,6 +74,10 @@ class ExportPlan:
         """For programs."""
         return json.dumps(self.to_dict(), indent=2)
 
+    def json_pieces(self) -> Iterator[str]:
+        """The text of ``to_json``."""
+        yield self.to_json()
+
     def to_text(self) -> str:
         """For people."""
         return "\n".join(self._lines())

@@ -74,6 +74,12 @@ class Problem:
     vr: str
 
 
+MOST_KINDS = 10_000
+"""Problems told apart; elements nested at random could make any number of paths. The others are counted by reason."""
+ELSEWHERE = "(other paths)"
+"""Path of those."""
+
+
 @dataclass(slots=True)
 class Problems:
     """Counts of problems; adding two is counting both."""
@@ -86,7 +92,12 @@ class Problems:
 
     def merge(self, other: Problems) -> None:
         """Take over the counts of another batch."""
-        self.counts.update(other.counts)
+        if len(self.counts) + len(other.counts) <= MOST_KINDS:
+            self.counts.update(other.counts)
+            return
+        for problem, count in other.counts.items():
+            known = problem in self.counts or len(self.counts) < MOST_KINDS
+            self.add(problem if known else Problem(problem.reason, ELSEWHERE, "", ""), count)
 
     def of(self, *reasons: Reason) -> int:
         """How many problems have one of these reasons."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from dicom_bq.outcomes import number_of
 from dicom_bq.problems import REPAIRS, Problem, Problems, Reason
+from dicom_bq.progress import Progressed
 from dicom_bq.sources.files import printable
 
 if TYPE_CHECKING:
@@ -61,8 +64,8 @@ class ReadReport:
 
     found: int
     exported: int
-    failures: tuple[Failure, ...]
-    skipped: tuple[Skipped, ...]
+    failures: Sequence[Failure]
+    skipped: Sequence[Skipped]
     problems: Problems
     schema: TableSchema
     seconds: float
@@ -77,17 +80,17 @@ class ReadReport:
     @property
     def not_dicom(self) -> int:
         """Files that are not DICOM."""
-        return sum(skipped.code == "not_dicom" for skipped in self.skipped)
+        return number_of(self.skipped, "not_dicom")
 
     @property
     def dicomdir(self) -> int:
         """Files that are a Media Storage Directory (PS3.10 8.6), which is no SOP instance."""
-        return sum(skipped.code == "dicomdir" for skipped in self.skipped)
+        return number_of(self.skipped, "dicomdir")
 
     @property
     def duplicates(self) -> int:
         """Files whose instance is a row already."""
-        return sum(skipped.code == "duplicate" for skipped in self.skipped)
+        return number_of(self.skipped, "duplicate")
 
     @property
     def columns(self) -> int:
@@ -100,7 +103,11 @@ class ReadReport:
 
     def to_json(self) -> str:
         """Everything, for programs."""
-        return json.dumps(self.to_dict(), indent=2)
+        return "".join(self.json_pieces())
+
+    def json_pieces(self) -> Iterator[str]:
+        """The text of ``to_json``, piece by piece: of a million failures, one is in memory at a time."""
+        return _object(self._facts())
 
     def counts(self) -> dict[str, int]:
         """How many files met which fate."""
@@ -123,18 +130,24 @@ class ReadReport:
             f"{_number(self.found, 'file')} found: {self.exported:,} exported, {self.not_dicom:,} not DICOM, "
             f"{self.dicomdir:,} DICOMDIR, {left_out}{self.failed:,} failed; {self.seconds:.1f} s{rate}"
         )
-        yield from _section("Lines of the filter without an instance", list(self.unmatched), LONGEST_LIST)
+        yield from _section(
+            "Lines of the filter without an instance", self.unmatched, len(self.unmatched), LONGEST_LIST
+        )
         yield from failure_lines(self.failures)
         yield from problem_lines(self.problems)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``to_json`` writes."""
+        return {name: list(fact) if isinstance(fact, Iterator) else fact for name, fact in self._facts().items()}
+
+    def _facts(self) -> dict[str, Any]:
+        """The object; what may be without number is an iterator."""
         return {
             **self.counts(),
             "unmatched": list(self.unmatched),
             "seconds": round(self.seconds, 3),
-            "failures": [_outcome(failure) for failure in self.failures],
-            "skipped": [_outcome(skipped) for skipped in self.skipped],
+            "failures": map(_outcome, self.failures),
+            "skipped": map(_outcome, self.skipped),
             "problems": self.problems.to_list(),
             "dictionary": self.schema.edition,
             "columns": self.columns,
@@ -164,6 +177,18 @@ class ExportReport(ReadReport):
         read = {each.name: getattr(report, each.name) for each in fields(report)}
         return cls(**read, destination=destination, disposition=disposition, rows=rows, operation=operation)
 
+    def progressed(self) -> Progressed:
+        """How far the job is that it is the report of."""
+        return Progressed(
+            found=self.found,
+            exported=self.exported,
+            failed=self.failed,
+            listed=self.found,
+            listing_done=True,
+            written=self.rows,
+            failures=self.failures,
+        )
+
     def lines(self) -> Iterator[str]:
         """The lines of ``summary``."""
         columns = _number(self.columns, "column")
@@ -176,21 +201,21 @@ class ExportReport(ReadReport):
             identifier = self.operation.rpartition("/")[2]
             yield f"Each failed file is in the log that dicom-bq operations describe {identifier} names (logsUrl)"
 
-    def to_dict(self) -> dict[str, Any]:
-        """The object that ``to_json`` writes."""
+    def _facts(self) -> dict[str, Any]:
+        """The object; what may be without number is an iterator."""
         return {
             "destination": self.destination,
             "write_disposition": self.disposition,
             "rows": self.rows,
             "operation": self.operation,
-            **ReadReport.to_dict(self),
+            **ReadReport._facts(self),
         }
 
 
-def failure_lines(failures: Iterable[Failure], longest: int = LONGEST_LIST) -> Iterator[str]:
+def failure_lines(failures: Sequence[Failure], longest: int = LONGEST_LIST) -> Iterator[str]:
     """The first failures, one a line under a title; nothing when there are none."""
-    lines = [f"{printable(failure.uri)}: {failure.reason} ({failure.code})" for failure in failures]
-    yield from _section("Failed", lines, longest)
+    lines = (f"{printable(failure.uri)}: {failure.reason} ({failure.code})" for failure in failures)
+    yield from _section("Failed", lines, len(failures), longest)
 
 
 def problem_lines(problems: Problems, longest: int = LONGEST_LIST) -> Iterator[str]:
@@ -200,7 +225,7 @@ def problem_lines(problems: Problems, longest: int = LONGEST_LIST) -> Iterator[s
         width = len(f"{max(counts.values(), default=0):,}")
         ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         lines = [f"{count:>{width},}  {label}" for label, count in ordered]
-        yield from _section(title, lines, longest)
+        yield from _section(title, lines, len(lines), longest)
 
 
 def _by_tag(problems: Problems, reasons: frozenset[Reason]) -> Counter[str]:
@@ -216,13 +241,13 @@ def _label(problem: Problem) -> str:
     return "  ".join(part for part in (problem.tag, keyword, problem.reason.value) if part)
 
 
-def _section(title: str, lines: list[str], longest: int) -> Iterator[str]:
-    if not lines:
+def _section(title: str, lines: Iterable[str], count: int, longest: int) -> Iterator[str]:
+    if not count:
         return
     yield f"{title}:"
-    yield from (f"  {line}" for line in lines[:longest])
-    if len(lines) > longest:
-        yield f"{_MORE}{len(lines) - longest:,} more"
+    yield from (f"  {line}" for line in islice(lines, longest))
+    if count > longest:
+        yield f"{_MORE}{count - longest:,} more"
 
 
 def _number(count: int, noun: str) -> str:
@@ -231,3 +256,25 @@ def _number(count: int, noun: str) -> str:
 
 def _outcome(outcome: Failure | Skipped) -> dict[str, str]:
     return {"uri": printable(outcome.uri), "code": outcome.code, "reason": outcome.reason}
+
+
+def _object(facts: Mapping[str, Any]) -> Iterator[str]:
+    """As ``json.dumps(facts, indent=2)``, where values may be iterators."""
+    opening = "{\n"
+    for name, fact in facts.items():
+        yield f"{opening}  {json.dumps(name)}: "
+        yield from _array(fact) if isinstance(fact, Iterator) else (_indented(fact, 2),)
+        opening = ",\n"
+    yield "\n}"
+
+
+def _array(items: Iterator[Any]) -> Iterator[str]:
+    opening = "[\n"
+    for item in items:
+        yield f"{opening}    {_indented(item, 4)}"
+        opening = ",\n"
+    yield "[]" if opening == "[\n" else "\n  ]"
+
+
+def _indented(fact: object, spaces: int) -> str:
+    return json.dumps(fact, indent=2).replace("\n", "\n" + " " * spaces)

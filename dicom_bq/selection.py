@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dicom_bq.elements import ROOT, ElementTable, Note
 from dicom_bq.scan.outcome import Scanned, Skipped
+from dicom_bq.seen import Seen, digest
 from dicom_bq.sources.files import printable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Met(NamedTuple):
 
     Attributes:
         matched: Lines of the filter that an instance was of.
-        first: URI of the first row of each SOP Instance UID.
+        first: URI of the first row of each SOP Instance UID, by the UID's digest.
     """
 
     matched: set[Uids]
@@ -39,12 +40,13 @@ class Selection:
     Attributes:
         filter: The instances asked for; None for all.
         deduplicate: Keep the first row of each SOP Instance UID, in the order of URIs; like the Healthcare API's
-            import, which ignores an instance that it has. Instances without a UID are all kept. What was seen is
-            held in memory: a few hundred bytes an instance.
+            import, which ignores an instance that it has. Instances without a UID are all kept.
+        seen: Instances of the parts before this one.
     """
 
     filter: Filter | None = None
     deduplicate: bool = False
+    seen: Seen | None = None
     _first: dict[bytes, str] = field(default_factory=dict)
 
     def __call__(self, scanned: Scanned) -> Scanned:
@@ -68,23 +70,24 @@ class Selection:
             skipped=(*scanned.skipped, *(self._skipped(scanned.uris[n], uids[n][2]) for n in sorted(duplicates))),
         )
 
-    def fresh(self) -> Selection:
-        """The same choice, nothing met yet."""
-        return Selection(self.filter and replace(self.filter, matched=set()), self.deduplicate)
+    def fresh(self, seen: Seen | None = None) -> Selection:
+        """The same choice for one part, nothing met in it yet."""
+        return Selection(self.filter and replace(self.filter, matched=set()), self.deduplicate, seen)
 
     def met(self) -> Met:
         """What it has met."""
         return Met(self.filter.matched if self.filter else set(), self._first)
 
     def join(self, met: Met) -> bool:
-        """Take over what a fresh copy has met in the files that are next.
+        """Take over what a fresh copy has met in the part that is next.
 
         Returns:
             False, and nothing is taken over, if one of its rows is of an instance that was met before.
         """
-        if self._first.keys() & met.first.keys():
+        self.seen = self.seen or Seen()
+        if self.seen.has_any(met.first):
             return False
-        self._first.update(met.first)
+        self.seen.add(met.first)
         if self.filter:
             self.filter.matched.update(met.matched)
         return True
@@ -98,10 +101,15 @@ class Selection:
         return self.filter is None or self.filter.accepts(study, series, instance)
 
     def _is_duplicate(self, uid: bytes, uri: str) -> bool:
-        return self.deduplicate and bool(uid) and self._first.setdefault(uid, uri) != uri
+        if not self.deduplicate or not uid:
+            return False
+        key = digest(uid)
+        return (self.seen is not None and self.seen.get(key) is not None) or self._first.setdefault(key, uri) != uri
 
     def _skipped(self, uri: str, uid: bytes) -> Skipped:
-        return Skipped(uri, "duplicate", f"same SOP Instance UID as {printable(self._first[uid])}")
+        key = digest(uid)
+        earlier = (self.seen and self.seen.get(key)) or self._first[key]
+        return Skipped(uri, "duplicate", f"same SOP Instance UID as {printable(earlier)}")
 
 
 def read_filter(path: str) -> Filter:

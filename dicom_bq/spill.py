@@ -9,9 +9,11 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
-from dicom_bq.errors import DestinationError
+from dicom_bq.errors import kept_in
+from dicom_bq.journal import write
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,9 +43,11 @@ class SpillFile:
 
     Attributes:
         descriptor: Of the file; several processes may share it.
+        name: In its directory; "" if it has none.
     """
 
     descriptor: int
+    name: str = ""
 
     def append(self, batch: pa.RecordBatch) -> Extent:
         """Write a batch at the end, compressed as one block.
@@ -63,23 +67,54 @@ class SpillFile:
         stream = sink.getvalue()
         data = memoryview(pa.compress(stream, codec=CODEC, asbytes=True))
         offset = os.fstat(self.descriptor).st_size
-        extent = Extent(offset, len(data), len(stream))
-        while data:
-            written = os.pwrite(self.descriptor, data, offset)
-            data, offset = data[written:], offset + written
-        return extent
+        try:
+            write(self.descriptor, data, offset)
+        except OSError:
+            os.ftruncate(self.descriptor, offset)  # a full disk is the less full
+            raise
+        return Extent(offset, len(data), len(stream))
 
     def read(self, extent: Extent) -> pa.RecordBatch:
         """The batch that was written there."""
-        import pyarrow as pa
+        return _batch(self.descriptor, extent)
 
-        data = os.pread(self.descriptor, extent.length, extent.offset)
-        with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
-            return reader.read_next_batch()
+    def sync(self) -> None:
+        """Have it on disk."""
+        os.fdatasync(self.descriptor)
 
     def clear(self) -> None:
         """Forget what was written."""
         os.ftruncate(self.descriptor, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of record batches that an earlier process has left.
+
+    Attributes:
+        path: Of the file; there may be many, so none is open for long.
+    """
+
+    path: Path
+
+    def read(self, extent: Extent) -> pa.RecordBatch:
+        """The batch that was written there."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _batch(descriptor, extent)
+        finally:
+            os.close(descriptor)
+
+
+RowsFile: TypeAlias = SpillFile | StoredFile
+
+
+def _batch(descriptor: int, extent: Extent) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    data = os.pread(descriptor, extent.length, extent.offset)
+    with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
+        return reader.read_next_batch()
 
 
 NO_FILE = SpillFile(-1)
@@ -97,7 +132,7 @@ class SpilledBatch:
     """
 
     schema: TableSchema
-    file: SpillFile
+    file: RowsFile
     extent: Extent
 
     @property
@@ -124,8 +159,9 @@ class Spill:
         self.reuse = reuse
         self._stack = contextlib.ExitStack()
         self._close = weakref.finalize(self, self._stack.close)
-        self._file = self.file()
-        self._kept: list[tuple[SpillFile, Extent]] = []
+        self._file: SpillFile | None = None
+        self._kept: list[tuple[RowsFile, Extent]] = []
+        self.own()  # raises now if it cannot be
 
     def file(self) -> SpillFile:
         """One more file, which is there as long as the Spill.
@@ -133,12 +169,20 @@ class Spill:
         Raises:
             DestinationError: As for the class.
         """
-        try:
-            file = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 (closed with the Spill)
-        except OSError as error:
-            raise cannot_keep(self.directory, error) from error
+        with self.refusals():
+            file, descriptor = self._make()
         self._stack.callback(file.close)
-        return SpillFile(file.fileno())
+        return descriptor
+
+    def own(self) -> SpillFile:
+        """The file of this process."""
+        if self._file is None:
+            self._file = self.file()
+        return self._file
+
+    def _make(self) -> tuple[IO[bytes], SpillFile]:
+        file = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 (closed with the Spill)
+        return file, SpillFile(file.fileno())
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write a batch.
@@ -146,10 +190,12 @@ class Spill:
         Raises:
             DestinationError: The disk is full, or fails.
         """
-        try:
-            self._kept.append((self._file, self._file.append(batch)))
-        except OSError as error:
-            raise cannot_keep(self.directory, error) from error
+        with self.refusals():
+            self._kept.append((self.own(), self.own().append(batch)))
+
+    def refusals(self) -> contextlib.AbstractContextManager[None]:
+        """Turn an operating system's error into a DestinationError that names the directory."""
+        return kept_in(self.directory)
 
     def keep(self, built: Built) -> None:
         """Add a batch that may be on disk already."""
@@ -173,13 +219,11 @@ class Spill:
         self.close()
 
 
-def cannot_keep(directory: str, error: OSError) -> DestinationError:
-    """That rows cannot be written to a temporary file."""
-    return DestinationError(
-        destination=directory,
-        reason=f"rows cannot be kept here for the time being: {error.strerror}",
-        advice="Make room, or set TMPDIR or the output to where there is",
-    )
+def release_memory() -> None:
+    """Give memory that Arrow does not use any more back to the system, which it would not soon do by itself."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def assemble(

@@ -13,7 +13,11 @@ from dicom_bq.problems import Problems
 if TYPE_CHECKING:
     from dicom_bq.columns.build import BuiltBatch
     from dicom_bq.columns.jsonmodel import JsonRows
+    from dicom_bq.outcomes import Outcomes
     from dicom_bq.scan.outcome import Failure, Scanned, Skipped
+
+FAILURES, SKIPPED = "failures.jsonl", "skipped.jsonl"
+"""Files of a directory: URI, code and reason, one a line."""
 
 
 @dataclass(slots=True)
@@ -32,17 +36,32 @@ class Tally:
 
     found: int = 0
     exported: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    failures: list[Failure] | Outcomes[Failure] = field(default_factory=list)
+    skipped: list[Skipped] | Outcomes[Skipped] = field(default_factory=list)
     filtered: int = 0
     problems: Problems = field(default_factory=Problems)
     bug: Exception | None = None
 
+    @classmethod
+    def of_many(cls, directory: Path | None = None) -> Tally:
+        """One that stays small whatever it counts.
+
+        Args:
+            directory: For files of failures and of skips; None when nobody else is to read them.
+        """
+        from dicom_bq.outcomes import Outcomes
+        from dicom_bq.scan.outcome import Failure, Skipped
+
+        return cls(
+            failures=Outcomes(Failure, directory and directory / FAILURES),
+            skipped=Outcomes(Skipped, directory and directory / SKIPPED),
+        )
+
     def add(self, found: int, scanned: Scanned, built: BuiltBatch | JsonRows | None) -> None:
         """Count a batch."""
         self.found += found
-        self.failures += scanned.failures
-        self.skipped += scanned.skipped
+        self.failures.extend(scanned.failures)
+        self.skipped.extend(scanned.skipped)
         self.filtered += found - len(scanned.uris) - len(scanned.failures) - len(scanned.skipped)
         if built is not None:
             self.exported += built.batch.num_rows
@@ -52,8 +71,8 @@ class Tally:
         """Count what another tally has counted."""
         self.found += other.found
         self.exported += other.exported
-        self.failures += other.failures
-        self.skipped += other.skipped
+        self.failures.extend(other.failures)
+        self.skipped.extend(other.skipped)
         self.filtered += other.filtered
         self.problems.merge(other.problems)
         self.bug = self.bug or other.bug

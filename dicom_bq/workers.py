@@ -22,16 +22,18 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import TypeAlias
 
+from dicom_bq import memory
 from dicom_bq.errors import FatalFileError, WorkerError
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
-from dicom_bq.spill import NO_FILE, Spill, SpillFile, cannot_keep
+from dicom_bq.spill import NO_FILE, Spill, SpillFile
 from dicom_bq.tally import Tally
 
 BOOTSTRAP = "import sys; sys.path[:] = sys.argv[2:]; from dicom_bq.worker import main; main(int(sys.argv[1]))"
 """Code of a worker process; its arguments are the descriptor of its connection and the path to import from."""
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-"""Nothing here is linear algebra: without this, NumPy's start takes 0.1 s of processor time more."""
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", **memory.ENVIRONMENT}
+"""Nothing here is linear algebra: without the first, NumPy's start takes 0.1 s of processor time more."""
 Work: TypeAlias = Callable[[Task, Order], Answer]
+Note: TypeAlias = Callable[[Part, Summary], None]
 
 AHEAD, AHEAD_OF_WRITING = 2, 4
 """Parts that a worker has at a time, so that it need not wait while this process reads a part, or writes rows."""
@@ -99,16 +101,17 @@ class Workers:
         count: Processes.
         spill: Where rows are left; None when they are not wanted.
         work: Does a part in this process.
+        note: Is told of each part as it gets done, in whatever order.
     """
 
-    def __init__(self, task: Task, count: int, spill: Spill | None, work: Work) -> None:
-        self._task, self._spill, self._work = task, spill, work
+    def __init__(self, task: Task, count: int, spill: Spill | None, work: Work, note: Note | None = None) -> None:
+        self._task, self._spill, self._work, self._note = task, spill, work, note
         self._reuse = spill is not None and spill.reuse
         self._ahead = AHEAD_OF_WRITING if self._reuse else AHEAD
         self._most_workers, self._most_parts = count - 1, count * (self._ahead + 1)
         self._workers: list[Worker] = []
-        self._files = [spill.file() for _ in range(self._most_parts)] if spill else []
-        self._free = self._files.copy() or [NO_FILE] * self._most_parts
+        self._files: list[SpillFile] = []
+        self._free: list[SpillFile] = [] if spill else [NO_FILE] * self._most_parts
         self._parts: list[Part] = []
         self._ends = 0
 
@@ -161,6 +164,9 @@ class Workers:
         """Start workers, so many that each has a part and this process as well."""
         parts = [part for part in self._parts if part.uris and not part.done]
         wanted = len(parts) - (not any(part.suspect for part in parts))
+        if wanted > 0 and self._spill and not self._files:
+            self._files = [self._spill.file() for _ in range(self._most_parts)]
+            self._free = self._files.copy()
         while len(self._workers) < min(self._most_workers, wanted):
             try:
                 self._workers.append(Worker(self._files))
@@ -193,20 +199,24 @@ class Workers:
         self._answer(worker.parts.popleft(), message)
 
     def _answer(self, part: Part, answer: Answer) -> None:
-        if isinstance(answer, OSError):
-            raise cannot_keep(self._spill.directory if self._spill else "", answer)
-        part.summary, part.done = answer, True
+        if isinstance(answer, OSError) and self._spill:
+            with self._spill.refusals():
+                raise answer
+        summary = answer if isinstance(answer, Summary) else None  # without one it is read again, by the caller
+        part.summary, part.done = summary, True
+        if self._note and summary:
+            self._note(part, summary)
         if not self._reuse:
             self._release(part)
 
     def _forget(self, part: Part) -> None:
         """The caller has taken its rows."""
-        if part.file and self._reuse:
+        if self._reuse:
             self._release(part)
 
     def _release(self, part: Part) -> None:
         """Let another part have its file."""
-        if part.file:
+        if isinstance(part.file, SpillFile):
             if self._reuse:
                 part.file.clear()
             self._free.append(part.file)

@@ -293,7 +293,7 @@ def test_a_full_disk_changes_nothing(destination: Destination, path: Path, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    with pytest.raises(DestinationError, match=r"No space left on device\. Check the path"):
+    with pytest.raises(DestinationError, match=r"No space left on device\. Make room and run the same command again"):
         destination.write(WIDE, batches(WIDE, [wide_row(2)]), APPEND)
     assert read(path) == [narrow_row(1)]
     assert leftovers(path) == []

@@ -518,13 +518,14 @@ def test_progress_is_told_after_each_batch(tmp_path: Path) -> None:
     assert tuple(failure for now in told for failure in now.failures) == report.failures
 
 
-def test_interrupted_export_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupted_export_leaves_what_it_has_read(tmp_path: Path) -> None:
     def interrupt(now: Progressed) -> None:
         if now.found >= 10:
             raise KeyboardInterrupt
 
     for schema in (None, schema_from_keywords(["PatientID"])):
         for name in ("x.parquet", "x.duckdb", "x"):
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt) as caught:
                 dicom_bq.export(TREE, tmp_path / name, schema=schema, progress=interrupt)
-    assert list(tmp_path.iterdir()) == []
+            assert caught.value.__notes__ == ["Run the same command again to go on: 10 files are read already"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.duckdb.job", ".x.job", ".x.parquet.job"]

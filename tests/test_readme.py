@@ -75,7 +75,8 @@ def test_command_one(demo: tuple[Path, int, str]) -> None:
     _, code, said = demo
     assert code == 1
     (shown,) = marked("output of command one")
-    lines = [without_time(line) for line in said.splitlines()]
+    # A slow machine is told where the state of the job is.
+    lines = [without_time(line) for line in said.splitlines() if not line.startswith("The state of this job is in")]
     expected = [without_time(line) for line in shown.splitlines()]
     assert expected[-1] == "..."
     assert lines[: len(expected) - 1] == expected[:-1]

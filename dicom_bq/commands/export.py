@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dicom_bq import memory
 from dicom_bq.commands.bigquery import LOAD_OPTIONS, bigquery_options, take_bigquery_options
 from dicom_bq.commands.options import (
     new_file,
@@ -17,6 +19,9 @@ from dicom_bq.commands.options import (
     talk_options,
 )
 from dicom_bq.commands.talk import current_talk
+
+if TYPE_CHECKING:
+    from dicom_bq.report import ExportReport
 
 DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
 
@@ -46,6 +51,13 @@ DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
     help="Export what a line of the file asks for: /studies/UID[/series/UID[/instances/UID]]. Local or gs://.",
 )
 @click.option("--deduplicate", is_flag=True, help="Export one file of each SOP Instance UID, the first by its path.")
+@click.option(
+    "--job-dir",
+    metavar="DIR",
+    help="Where the job keeps what it has read until it is finished. Default: beside OUT, or for BigQuery in "
+    "$XDG_STATE_HOME/dicom-bq/jobs.",
+)
+@click.option("--keep", is_flag=True, help="Leave that directory when the job is finished.")
 @click.option("--dry-run", is_flag=True, help="Read the files and print what would be done to the table.")
 @click.option(
     "--report",
@@ -79,6 +91,8 @@ def export(
     operation_id: str | None,
     dry_run: bool,
     is_async: bool,
+    job_dir: str | None,
+    keep: bool,
     **options: Any,  # noqa: ANN401 (passed on)
 ) -> int:
     """Write the metadata of DICOM files to a table, one row for each SOP instance. All or nothing.
@@ -100,12 +114,13 @@ def export(
 
     Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination
     refused, and is as it was. Files that are not DICOM, and DICOMDIRs, are skipped and counted.
+
+    An export that was interrupted, in whatever way, goes on where it was when the same command is run again.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
+    memory.settle()
     if is_async:
         _check_async(sources, schema_file, dry_run=dry_run)
         return _start(operation_id)
-    from functools import partial
-
     from dicom_bq import job
     from dicom_bq.operations.running import OperationOptions
     from dicom_bq.plan import ExportPlan
@@ -117,11 +132,21 @@ def export(
         talk.remark(f"{schema_file}: no data element is called {names}; always empty here", severity="WARNING")
     operation = OperationOptions(id=operation_id, error_log=error_log, own_process=True)
     bigquery = take_bigquery_options(options)
-    run = job.plan_export if dry_run else partial(job.export, operation=operation)
+    same = {"schema": schema, "bigquery": bigquery, **options}
+    done: ExportPlan | ExportReport
     with talk.display() as progress:
-        done = run(sources, destination, schema=schema, bigquery=bigquery, progress=progress, **options)
+        if dry_run:
+            done = job.plan_export(sources, destination, progress=progress, **same)
+        else:
+
+            def tell(sentence: str) -> None:
+                progress.clear()
+                talk.remark(sentence)
+
+            own: dict[str, Any] = {"job_dir": job_dir, "keep": keep, "tell": tell, "operation": operation}
+            done = job.export(sources, destination, progress=progress, **own, **same)
     if report_file:
-        _write(report_file, done.to_json())
+        _write(report_file, done.json_pieces())
     if isinstance(done, ExportPlan):
         click.echo(done.to_text())
         return report_to_stderr(done.read)
@@ -152,9 +177,11 @@ def _start(operation_id: str | None) -> int:
     return 0
 
 
-def _write(report_file: str, text: str) -> None:
+def _write(report_file: str, pieces: Iterable[str]) -> None:
     try:
-        Path(report_file).write_text(text + "\n", encoding="utf-8")
+        with Path(report_file).open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+            file.write("\n")
     except OSError as error:
         message = f"{report_file}: {error.strerror}. Everything else is done; write the report somewhere else"
         raise click.ClickException(message) from error

@@ -54,9 +54,7 @@ READ_OPTIONS = (
         "--workers",
         type=click.IntRange(min=1, max=64),
         metavar="N",
-        default=1,
-        show_default=True,
-        help="Processes that read files.",
+        help="Processes that read files. Default: the processors that there are.",
     ),
 )
 """What ``dicom_bq.reading.ReadOptions`` has, under the same names."""

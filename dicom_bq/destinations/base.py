@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
 
 from dicom_bq.errors import DestinationConflictError, DestinationExistsError, UsageError
 from dicom_bq.schema import NumericStrings, TableSchema
@@ -14,6 +14,10 @@ from dicom_bq.schema_merge import SchemaChange
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+Announce: TypeAlias = Callable[[str, int], None]
+"""Called with a mark and the number of rows, when the last step of a write is all that is left to do."""
 
 
 class WriteDisposition(StrEnum):
@@ -102,13 +106,20 @@ class Destination(Protocol):
             DestinationError: The destination cannot be written.
         """
 
-    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
+    def write(
+        self,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        disposition: WriteDisposition,
+        announce: Announce | None = None,
+    ) -> int:
         """Write a table, all or nothing, also when the process is killed at any point.
 
         Args:
             schema: The rows' columns.
             batches: Rows, each batch in the form of ``schema.to_arrow()``; none is a table without rows.
             disposition: What happens to a table that is there.
+            announce: Is called before the last step, with a mark that tells ``holds`` whether that was done.
 
         Returns:
             Number of rows written.
@@ -116,6 +127,16 @@ class Destination(Protocol):
         Raises:
             DestinationError: Nothing has changed; and as for ``check``.
         """
+
+    def holds(self, mark: str) -> bool:
+        """Whether the write that announced this mark was done, and nothing has replaced it since.
+
+        Raises:
+            DestinationError: That cannot be known.
+        """
+
+    def forget(self, mark: str) -> None:
+        """Take away what a write that is done has left to be known by."""
 
 
 def check_write(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dicom_bq.destinations import bigquery_jobs, bigquery_runs, bigquery_tables
-from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
+from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.bigquery_client import Session
 from dicom_bq.destinations.bigquery_files import PART_BYTES, Checks, Part, make_parts
 from dicom_bq.destinations.bigquery_google import UnavailableError
@@ -98,7 +98,13 @@ class BigQueryTable:
         self.check(disposition, schema)
         return self._plan(self._resource(), schema, disposition)
 
-    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
+    def write(
+        self,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        disposition: WriteDisposition,
+        announce: Announce | None = None,
+    ) -> int:
         """As ``Destination.write`` says: with one load job."""
         schema.check_limits(self.capabilities.limits)
         with bigquery_runs.take_up(self._journal(disposition), self.uri) as run:
@@ -110,8 +116,22 @@ class BigQueryTable:
                 load = Load(job_id, content, check.rows)
                 self._settle(run, load, disposition)
                 run.announce(load)
+                if announce:
+                    announce(f"{disposition.value} {load.job}", load.rows)
                 self._run(run, plan, schema, load, source)
         return load.rows
+
+    def holds(self, mark: str) -> bool:
+        """See ``Destination``; waits for a job that is running."""
+        return bigquery_jobs.settled(self.session, mark.split()[1]) is not None
+
+    def forget(self, mark: str) -> None:
+        """See ``Destination``: the run."""
+        disposition, job = mark.split()
+        journal = self._journal(WriteDisposition(disposition))
+        run = bigquery_runs.interrupted(journal)
+        if run and any(load.job == job for load in run.loads):
+            journal.unlink(missing_ok=True)
 
     def select(self, query: str) -> Iterator[tuple[object, ...]]:
         """Rows of a query in the dataset's location.

@@ -171,6 +171,7 @@ def _write_part(
             while group is not None and (part_bytes is None or file.tell() < part_bytes or not rows):
                 writer.write_table(group, row_group_size=group.num_rows)
                 rows += group.num_rows
+                group = None  # else it is in memory until the next one is complete
                 group = next(groups, None)
         size = file.tell()
         file.seek(0)

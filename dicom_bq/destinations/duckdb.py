@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from dicom_bq.column import REPEATED, Column
+from dicom_bq.column import RECORD, REPEATED, Column
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
-from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
+from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.duckdb_widen import additions, needs_rebuild, rebuild
 from dicom_bq.destinations.row_groups import row_groups
 from dicom_bq.errors import DestinationError, MissingDependencyError
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 
 _Fact: TypeAlias = "tuple[str, str | None, str | None]"
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
-_INCOMING = "dicom_bq_incoming"
+_RUN = "dicom_bq_run_"
+"""A table of this name and the run's is there from the commit of its rows until the run knows that it is finished."""
+_LEAST_MEMORY, _MEMORY_OF_A_THREAD = 512, 64  # MiB
 # Everything the catalog knows of a name: what it is, and what would be lost if the table were written anew.
 _FACTS = """
 FROM (
@@ -94,7 +99,13 @@ class DuckDBTable:
         files.check_parent(self.path)
         check_write(self, self.existing(), disposition, schema)
 
-    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
+    def write(
+        self,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        disposition: WriteDisposition,
+        announce: Announce | None = None,
+    ) -> int:
         """See ``Destination``."""
         files.check_parent(self.path)
         is_new, is_ours = not self.path.exists(), False
@@ -104,11 +115,29 @@ class DuckDBTable:
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
-                return self._insert(connection, schema, batches)
+                rows = self._insert(connection, schema, batches)
+                if announce:
+                    mark = f"{_RUN}{uuid.uuid4().hex}"
+                    announce(mark, rows)
+                    connection.execute(f"CREATE TABLE {quote(mark)} (rows BIGINT)")
+            return rows
         except BaseException:
             if is_ours:
                 self.path.unlink(missing_ok=True)
             raise
+
+    def holds(self, mark: str) -> bool:
+        """See ``Destination``."""
+        if not self.path.exists():
+            return False
+        with self._connected() as connection:
+            found = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = $1", [mark]).fetchone()
+        return found is not None
+
+    def forget(self, mark: str) -> None:
+        """See ``Destination``: its table."""
+        with self._connected() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {quote(mark)}")
 
     def select(self, query: str) -> Iterator[tuple[object, ...]]:
         """Rows of a query on the file, which it cannot change.
@@ -173,15 +202,18 @@ class DuckDBTable:
         import pyarrow as pa
 
         columns = ", ".join(map(quote, self._written(connection, schema)))
+        connection.execute(f"SET memory_limit = '{_memory_limit(schema)} MiB'")
         target = connection.table(quote(self.table)).select(columns).limit(0).arrow().schema
         rows = 0
         for group in row_groups(conform(batch, target) for batch in batches):
             # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
             whole = [pa.concat_arrays(column.chunks) for column in group.columns]
-            connection.register(_INCOMING, pa.Table.from_arrays(whole, schema=target))
-            connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM {_INCOMING}")
-            connection.unregister(_INCOMING)
-            rows += group.num_rows
+            # DuckDB finds it by its name. What is registered under one is kept until the transaction ends.
+            dicom_bq_incoming = pa.Table.from_arrays(whole, schema=target)
+            connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM dicom_bq_incoming")
+            rows += dicom_bq_incoming.num_rows
+            del group, whole, dicom_bq_incoming  # else they are in memory until the next group is complete
+            pa.default_memory_pool().release_unused()
         return rows
 
     def _written(self, connection: duckdb.DuckDBPyConnection, schema: TableSchema) -> list[str]:
@@ -226,11 +258,20 @@ class DuckDBTable:
             raise KeyboardInterrupt from None
 
 
+def _memory_limit(schema: TableSchema) -> int:
+    """MiB that rows of a schema take on their way, so many that DuckDB can go on; the rest is for its disk."""
+    columns = sum(column.type != RECORD for _, _, column in schema.walk())
+    return max(_LEAST_MEMORY, columns) + _MEMORY_OF_A_THREAD * (os.cpu_count() or 1)
+
+
 def _explained(error: Exception) -> tuple[str, str]:
     """What happened and what to do. DuckDB quotes values in its messages about data, so those stay unsaid."""
     text = str(error).splitlines()[0].removesuffix(".")
     if "Could not set lock" in text:
         return "another process has the file open", "Close it there, or choose another file"
+    for code in (errno.ENOSPC, errno.EIO):
+        if os.strerror(code) in str(error):
+            return os.strerror(code), "Nothing has changed; make room and run the same command again"
     if type(error).__name__ not in _MESSAGES_WITHOUT_VALUES:
         text = f"DuckDB refuses the rows ({type(error).__name__})"
     return text, "Nothing has changed; choose another file or table, or correct this one"

@@ -12,13 +12,16 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dicom_bq.errors import DestinationError
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _HERE = -100  # AT_FDCWD
+_ADVICE = dict.fromkeys(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room and run the same command again, or choose another path"
+)
 _NO_EXCHANGE = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP))
 
 
@@ -29,7 +32,7 @@ def refusals(destination: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        advice = "Check the path, its permissions and the free space, or choose another"
+        advice = _ADVICE.get(error.errno or 0, "Check the path, its permissions and the free space, or choose another")
         raise DestinationError(destination=destination, reason=reason, advice=advice) from error
 
 
@@ -88,14 +91,35 @@ def _lock(lock: Path, destination: str) -> int:
         os.close(descriptor)
 
 
+def unheard(_identity: str) -> None:
+    """What is called with an identity that nobody needs."""
+
+
+def identity(path: Path) -> str:
+    """What a file, or a directory of files, keeps when it is moved, and no other has; "" when there is none."""
+    if path.is_dir():
+        return " ".join(f"{entry.name}:{identity(entry)}" for entry in sorted(path.iterdir()))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
+
 @contextlib.contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield where to write a file; it takes the place of ``path`` when the block ends without an error."""
+def replacing_file(path: Path, ready: Callable[[str], None] = unheard) -> Iterator[Path]:
+    """Yield where to write a file; it takes the place of ``path`` when the block ends without an error.
+
+    Args:
+        path: The file.
+        ready: Is called with the identity of the new one right before it takes the place.
+    """
     temporary = beside(path, "writing")
     temporary.unlink(missing_ok=True)
     try:
         yield temporary
         _sync(temporary)
+        ready(identity(temporary))
         temporary.replace(path.resolve())
         _sync(temporary.parent)
     finally:
@@ -103,8 +127,13 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory to fill; it takes the place of ``path`` when the block ends without an error."""
+def replacing_directory(path: Path, ready: Callable[[str], None] = unheard) -> Iterator[Path]:
+    """Yield an empty directory to fill; it takes the place of ``path`` when the block ends without an error.
+
+    Args:
+        path: The directory.
+        ready: As for ``replacing_file``.
+    """
     path = path.resolve()
     recover_directory(path)
     temporary = beside(path, "writing")
@@ -114,6 +143,7 @@ def replacing_directory(path: Path) -> Iterator[Path]:
         for file in temporary.iterdir():
             _sync(file)
         _sync(temporary)
+        ready(identity(temporary))
         _put_in_place(temporary, path)
         _sync(path.parent)
     finally:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
-from dicom_bq.destinations.base import Capabilities, Existing, WriteDisposition, check_write
+from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.row_groups import MOST_ROWS, row_groups
 from dicom_bq.errors import DestinationError, SchemaError
 from dicom_bq.schema import TableSchema
@@ -73,8 +73,10 @@ def _write_file(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], *, ah
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer, _encoder(writer, ahead=ahead) as encode:
         for group in groups:
-            encode(group)
             rows += group.num_rows
+            encode(group)
+            del group  # else it is in memory until the next one is complete
+            pa.default_memory_pool().release_unused()
     return rows
 
 
@@ -133,7 +135,13 @@ class ParquetFile:
         truncate = disposition is WriteDisposition.WRITE_TRUNCATE
         check_write(self, None if truncate else self.existing(), disposition, schema)
 
-    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
+    def write(
+        self,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        disposition: WriteDisposition,
+        announce: Announce | None = None,
+    ) -> int:
         """See ``Destination``."""
         self.check(disposition, schema)
         with files.refusals(self.uri), files.exclusive(self.path):
@@ -142,10 +150,24 @@ class ParquetFile:
             check_write(self, existing, disposition, schema)
             target = _target(existing, parts, schema)
             every = chain.from_iterable((*(part.batches() for part in parts), batches))
-            with files.replacing_file(self.path) as temporary:
+            rows = 0
+
+            def ready(identity: str) -> None:
+                if announce:
+                    announce(identity, rows)
+
+            with files.replacing_file(self.path, ready) as temporary:
                 groups = row_groups(conform(batch, target) for batch in every)
-                rows = _write_file(temporary, target, groups, ahead=self.ahead)
-            return rows - (existing.rows if existing else 0)
+                rows = _write_file(temporary, target, groups, ahead=self.ahead) - (existing.rows if existing else 0)
+            return rows
+
+    def holds(self, mark: str) -> bool:
+        """See ``Destination``."""
+        with files.refusals(self.uri):
+            return files.identity(self.path) == mark
+
+    def forget(self, mark: str) -> None:
+        """See ``Destination``: there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +220,13 @@ class ParquetDirectory:
         truncate = disposition is WriteDisposition.WRITE_TRUNCATE
         check_write(self, None if truncate else self.existing(), disposition, schema)
 
-    def write(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], disposition: WriteDisposition) -> int:
+    def write(
+        self,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        disposition: WriteDisposition,
+        announce: Announce | None = None,
+    ) -> int:
         """See ``Destination``."""
         self.check(disposition, schema)
         with files.refusals(self.uri), files.exclusive(self.path):
@@ -209,10 +237,26 @@ class ParquetDirectory:
             check_write(self, existing, disposition, schema)
             target = _target(existing, parts, schema)
             kept = [part for part in parts if part.rows]
-            with files.replacing_directory(self.path) as temporary:
+            rows = 0
+
+            def ready(identity: str) -> None:
+                if announce:
+                    announce(identity, rows)
+
+            with files.replacing_directory(self.path, ready) as temporary:
                 for part in kept:
                     _keep(part, temporary / part.path.name, target)
-                return _write_parts(temporary, target, batches, required=not kept, ahead=self.ahead)
+                rows = _write_parts(temporary, target, batches, required=not kept, ahead=self.ahead)
+            return rows
+
+    def holds(self, mark: str) -> bool:
+        """See ``Destination``."""
+        with files.refusals(self.uri), files.exclusive(self.path):
+            files.recover_directory(self.path)
+            return files.identity(self.path) == mark
+
+    def forget(self, mark: str) -> None:
+        """See ``Destination``: there is nothing."""
 
 
 def _keep(part: _Part, path: Path, target: pa.Schema) -> None:
@@ -243,6 +287,7 @@ def _write_parts(
 def _until(most_rows: int, first: pa.Table | None, groups: Iterator[pa.Table]) -> Iterator[pa.Table]:
     rows = 0
     while first is not None:
-        yield first
         rows += first.num_rows
+        yield first
+        first = None  # else it is in memory until the next one is complete
         first = next(groups, None) if rows < most_rows else None

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
-MOST_BYTES = 128 << 20
-"""Arrow bytes of one group. Encoding it cannot be interrupted, and takes a second."""
+MOST_BYTES = 32 << 20
+"""Arrow bytes of one group: with what comes of writing it, no more than reading a batch of files takes."""
 
 
 def row_groups(
@@ -29,13 +29,20 @@ def row_groups(
     rows = size = 0
     for batch in _cut(batches, most_rows):
         if held and (rows + batch.num_rows > most_rows or size + batch.nbytes > most_bytes):
-            yield pa.Table.from_batches(held)
-            held, rows, size = [], 0, 0
+            yield _forgotten(held)
+            rows = size = 0
         held.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
     if held:
-        yield pa.Table.from_batches(held)
+        yield _forgotten(held)
+
+
+def _forgotten(held: list[pa.RecordBatch]) -> pa.Table:
+    """A table of batches that are in nothing else from now on."""
+    table = pa.Table.from_batches(held)
+    held.clear()
+    return table
 
 
 def _cut(batches: Iterable[pa.RecordBatch], most_rows: int) -> Iterator[pa.RecordBatch]:

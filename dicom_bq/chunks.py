@@ -1,0 +1,236 @@
+"""Parts of a job that are finished, in its journal: an interrupted job that is taken up reads none of them again.
+
+A part is known by its files: their URIs, and their sizes and times from before they were read. What it holds does not
+depend on other parts, with one exception: which of its instances repeat one of an earlier part. Where there are any,
+the entry says after which parts it holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import astuple, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dicom_bq.parts import Part, Summary
+from dicom_bq.report_record import problems_from_json, problems_to_json
+from dicom_bq.sources.files import printable
+from dicom_bq.spill import Extent, SpillFile, StoredFile
+from dicom_bq.stats import Stat, digest_of, stats_of
+from dicom_bq.tally import Tally
+
+if TYPE_CHECKING:
+    from dicom_bq.journal import Journal, Place
+    from dicom_bq.reading import ReadOptions
+    from dicom_bq.schema import TableSchema
+
+Key: TypeAlias = tuple[str, str]
+"""Digest of a part's URIs, and of all parts before it if it depends on them, else ""."""
+MOST_NAMED = 3
+"""Changed files that are named."""
+
+
+@dataclass(slots=True)
+class Chunks:
+    """The finished parts of one job.
+
+    Attributes:
+        journal: Has an entry for each.
+        directory: Has the files of their rows.
+        schema: Columns of all rows; None when each part has its own.
+        options: That the rows were made with.
+        index: Where the entries are, and how many files each is of.
+        chunks: Parts taken from the journal.
+        files: Files in them.
+        changed: Files that are not what they were when they were read.
+        named: The first of them.
+        starts: How many files a finished part of an earlier process has, by the digest of the first of them.
+        rows: Names of the files that it left rows in.
+    """
+
+    journal: Journal
+    directory: Path
+    schema: TableSchema | None
+    options: ReadOptions
+    index: dict[Key, tuple[Place, int]] = field(default_factory=dict)
+    chunks: int = 0
+    files: int = 0
+    changed: int = 0
+    named: list[str] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+    rows: set[str] = field(default_factory=set)
+    _passed: str = ""
+    _sizes: dict[str, int] = field(default_factory=dict)
+    _unmet: dict[str, int] = field(default_factory=dict)
+    """Files in each part of the earlier run that has not been listed again."""
+
+    @property
+    def finished(self) -> int:
+        """Files in all finished parts."""
+        return sum({key: files for (key, _), (_, files) in self.index.items()}.values())
+
+    def learn(self, place: Place, entry: dict[str, Any]) -> None:
+        """Take note of an entry that an earlier process has made."""
+        end = max((offset + length for offset, length, _ in entry["extents"]), default=0)
+        if end <= self._size(entry["file"]):
+            self.index[entry["part"], entry["after"]] = place, entry["files"]
+            self._unmet[entry["part"]] = entry["files"]
+            self.rows.add(entry["file"])
+            self.starts[entry["first"]] = entry["files"]
+
+    def take(self, parts: Iterable[Part]) -> Generator[Part]:
+        """The same parts, each with what the journal has of it."""
+        after: str | None = ""
+        for part in parts:
+            if part.uris:
+                summary = self._take(part, after)
+                after = None if after is None or summary is None else _after(after, part.uris, summary.stats)
+            yield part
+
+    def note(self, part: Part, summary: Summary, *, alone: bool = True) -> None:
+        """Enter a finished part, whose rows are on disk.
+
+        Args:
+            part: Which.
+            summary: What is in it.
+            alone: What it holds does not depend on the parts before it.
+
+        Raises:
+            OSError: The disk is full, or fails.
+        """
+        key, after = digest_of(part.uris), "" if alone else self._passed
+        entry = {
+            "part": key,
+            "after": after,
+            "first": digest_of(part.uris[:1]),
+            "files": len(part.uris),
+            "file": part.file.name if isinstance(part.file, SpillFile) and summary.batches else "",
+            "extents": [list(extent) for _, extent in summary.batches],
+            "found": _packed(_found(summary, self.schema)),
+        }
+        self.index[key, after] = self.journal.append(entry), len(part.uris)
+
+    def passed(self, part: Part) -> None:
+        """A part has been counted, after all that are listed before it."""
+        if part.uris and part.summary:
+            self._passed = _after(self._passed, part.uris, part.summary.stats)
+
+    def _take(self, part: Part, after: str | None) -> Summary | None:
+        key = digest_of(part.uris)
+        self._unmet.pop(key, None)
+        for candidate in ((key, after or "-"), (key, "")):
+            if candidate in self.index:
+                with contextlib.suppress(OSError):  # then it is read again
+                    return self._restore(part, self.journal.read(self.index[candidate][0]))
+        return None
+
+    def _restore(self, part: Part, entry: dict[str, Any]) -> Summary | None:
+        found = _unpacked(entry["found"])
+        stats = stats_of(part.uris, part.members)
+        changed = [uri for uri, now, then in zip(part.uris, stats, found["stats"], strict=True) if list(now) != then]
+        self.changed += len(changed)
+        self.named += changed[: MOST_NAMED - len(self.named)]
+        if changed or any(code == "unreadable" for _, code, _ in found["failures"]):  # which may be readable by now
+            return None
+        part.summary = _summary(found, entry["extents"], stats, self.schema, self.options)
+        part.file, part.done = StoredFile(self.directory / entry["file"]), True
+        self.chunks += 1
+        self.files += len(part.uris)
+        return part.summary
+
+    def _size(self, name: str) -> int:
+        """Bytes of a file of rows."""
+        if name not in self._sizes:
+            path = self.directory / name
+            self._sizes[name] = path.stat().st_size if name and path.exists() else 0
+        return self._sizes[name]
+
+    def lines(self) -> Iterator[str]:
+        """What people should know of the parts that were taken."""
+        if self.chunks:
+            yield f"{self.files:,} files in {self.chunks:,} finished chunks are taken from the interrupted run"
+        if self.changed:
+            names = ", ".join(map(printable, self.named))
+            more = f" and {self.changed - len(self.named):,} more" if self.changed > len(self.named) else ""
+            yield f"changed since they were read, and read again with their chunks: {names}{more}"
+        if gone := sum(self._unmet.values()):
+            yield f"chunks of {gone:,} files are not what they were: files have come or gone, so they are read again"
+
+
+def _after(before: str, uris: list[str], stats: list[Stat]) -> str:
+    """What stands for the parts up to one of these files."""
+    text = f"{before} {digest_of(uris)} {stats}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _found(summary: Summary, schema: TableSchema | None) -> dict[str, Any]:
+    """A summary as JSON: everything but where its rows are."""
+    tally, selected = summary.tally, summary.selected
+    return {
+        "stats": summary.stats,
+        "counts": [tally.found, tally.exported, tally.filtered],
+        "failures": [astuple(one) for one in tally.failures],
+        "skipped": [astuple(one) for one in tally.skipped],
+        "problems": problems_to_json(tally.problems),
+        "columns": [] if schema else [sorted(columns.paths()) for columns, _ in summary.batches],
+        "matched": sorted(selected.matched) if selected else [],
+        "first": [[key.hex(), uri] for key, uri in selected.first.items()] if selected else None,
+    }
+
+
+def _summary(
+    found: dict[str, Any],
+    extents: list[list[int]],
+    stats: list[Stat],
+    schema: TableSchema | None,
+    options: ReadOptions,
+) -> Summary:
+    from dicom_bq.scan.outcome import Failure, Skipped
+    from dicom_bq.selection import Met
+
+    schemas = (
+        [schema] * len(extents) if schema else [_columns(json.dumps(one), **_kind(options)) for one in found["columns"]]
+    )
+    selected = None
+    if found["first"] is not None:
+        matched = {tuple(uids) for uids in found["matched"]}
+        selected = Met(matched, {bytes.fromhex(key): uri for key, uri in found["first"]})
+    tally = Tally(
+        found["counts"][0],
+        found["counts"][1],
+        [Failure(*one) for one in found["failures"]],
+        [Skipped(*one) for one in found["skipped"]],
+        found["counts"][2],
+        problems_from_json(found["problems"]),
+    )
+    batches = [(columns, Extent(*extent)) for columns, extent in zip(schemas, extents, strict=True)]
+    return Summary(tally, batches, selected, stats)
+
+
+def _kind(options: ReadOptions) -> dict[str, Any]:
+    return {
+        "include_source_store": options.get("include_source_store", False),
+        "numeric_strings": options.get("numeric_strings", "text"),
+    }
+
+
+@lru_cache(maxsize=16)
+def _columns(paths: str, **kind: Any) -> TableSchema:  # noqa: ANN401 (passed on)
+    from dicom_bq.schema import TableSchema
+
+    return TableSchema.from_paths(map(tuple, json.loads(paths)), **kind)
+
+
+def _packed(found: dict[str, Any]) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(found).encode())).decode()
+
+
+def _unpacked(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+    return found

@@ -1,0 +1,158 @@
+"""One run of an export in its job directory: what it finds there, the write, and the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dicom_bq.errors import DestinationError
+from dicom_bq.report import ExportReport, ReadReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dicom_bq.destinations.base import Destination, WriteDisposition
+    from dicom_bq.destinations.bigquery_options import BigQueryOptions
+    from dicom_bq.jobdir import JobDirectory
+    from dicom_bq.reading import ReadOptions, Source
+    from dicom_bq.schema import TableSchema
+    from dicom_bq.selection import Selection
+
+
+def unheard(_sentence: str) -> None:
+    """What is told and nobody listens to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run.
+
+    Attributes:
+        job: Its directory.
+        target: Where rows go.
+        disposition: How.
+        command: What makes another run a repetition of this one.
+        keep: Leave the directory when all is done.
+    """
+
+    job: JobDirectory
+    target: Destination
+    disposition: WriteDisposition
+    command: str
+    keep: bool
+
+    def earlier(self) -> ExportReport | None:
+        """The report of an earlier run, if it had done everything but say so.
+
+        Raises:
+            DestinationError: That was another destination's, or cannot be known.
+        """
+        announced = self.job.announced
+        if announced is None:
+            return None
+        if announced.destination != self.target.uri:
+            raise DestinationError(
+                destination=str(self.job.path),
+                reason=f"an export to {announced.destination} was interrupted here when it was about to end",
+                advice="Run that again first, or choose another --job-dir",
+            )
+        done = announced.written or self.target.holds(announced.mark)
+        if done and announced.command == self.command:
+            report = self.job.report(announced)
+            self.job.tell(f"{self.target.uri}: this export was finished before it was interrupted; nothing is done now")
+            self._end(announced.mark)
+            return report
+        if done:
+            self.job.tell(f"{self.target.uri}: an earlier export was finished before it was interrupted")
+            self.job.written()
+            self.target.forget(announced.mark)
+        self.job.settle()
+        return None
+
+    def write(
+        self, schema: TableSchema, rows: Iterable[pa.RecordBatch], read: Callable[[], ReadReport]
+    ) -> ExportReport:
+        """Write the rows, and end the job.
+
+        Args:
+            schema: Of the rows.
+            rows: All of them.
+            read: What reading them has met, once they have all been taken.
+
+        Raises:
+            DestinationError: As ``Destination.write``.
+        """
+        mark = ""
+
+        def announce(found: str, count: int) -> None:
+            nonlocal mark
+            mark = found
+            for line in self.job.chunks.lines():
+                self.job.tell(line)
+            report = ExportReport.of(read(), self.target.uri, self.disposition.value, count)
+            self.job.announce(self.command, mark, report)
+
+        count = self.target.write(schema, rows, self.disposition, announce)
+        report = ExportReport.of(read(), self.target.uri, self.disposition.value, count)
+        self._end(mark)
+        return report
+
+    def _end(self, mark: str) -> None:
+        self.job.written()
+        self.target.forget(mark)
+        self.job.end(keep=self.keep)
+
+
+def job_place(
+    destination: Source, asked: Source | None, table: str, bigquery: BigQueryOptions | None, command: str
+) -> Path:
+    """The directory of a job.
+
+    Args:
+        destination: As the user wrote it.
+        asked: What the user asks for; None for the default.
+        table: Name of the table in a DuckDB file.
+        bigquery: Options of BigQuery.
+        command: What else tells jobs with one BigQuery table from each other.
+
+    Raises:
+        DestinationError: There is no directory to make the output in.
+    """
+    from dicom_bq.destinations import files
+
+    if asked is not None:
+        return Path(asked)
+    text = os.fspath(destination)
+    if text.startswith("bq://"):
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "dicom-bq" / "jobs"
+        directory = (bigquery and bigquery.state_directory) or home
+        endpoint = (bigquery and bigquery.api_endpoint) or ""
+        return Path(directory) / _digest([text, endpoint, command])
+    files.check_parent(Path(text))
+    return files.beside(Path(text), "job" if table == "dicom" else f"{_digest(table)[:8]}.job")
+
+
+def row_facts(schema: TableSchema | None, options: ReadOptions, selection: Selection | None) -> dict[str, str]:
+    """Everything that rows depend on besides the files, by the names that people know it by."""
+    from dicom_bq import __version__, dictionary, reading
+
+    filtered = selection.filter if selection else None
+    read = {name: options.get(name, default) for name, default in reading.DEFAULTS.items()}
+    return {
+        "version": __version__,
+        "dictionary": dictionary.edition(),
+        "schema": _digest(schema.to_bigquery()) if schema else "",
+        "filter": _digest(sorted(filtered.lines)) if filtered else "",
+        "deduplicate": str(bool(selection and selection.deduplicate)),
+        "batch size": str(reading.BATCH_SIZE),
+        **{name: str(value) for name, value in read.items()},
+    }
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]

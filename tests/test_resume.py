@@ -1,0 +1,548 @@
+"""Exports that end in the middle and are run again: as if nothing had happened, and no finished file is read twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dicom_bq
+from dicom_bq.errors import DestinationError
+from dicom_bq.journal import Journal
+from dicom_bq.listing import make_parts
+from dicom_bq.sources.spool import Spool
+from dicom_bq.stats import digest_of
+from tests.handmade import explicit_file, text
+from tests.instances import instance
+from tests.nursery import Nursery
+from tests.tables import DESTINATIONS, read
+
+FILES = 41
+SMALL = "import dicom_bq.reading as reading; reading.BATCH_SIZE = 5"
+APPEND = ("--write-disposition", "write-append", "--workers", "1")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of which every part of five has other columns, repeated instances, and what is no row."""
+    folder = tmp_path_factory.mktemp("made") / "archive"
+    keywords = ("PatientID", "StudyID", "AccessionNumber", "SeriesDescription", "StationName")
+    for number in range(FILES - 1):
+        values = {keywords[number // 5 % len(keywords)]: str(number)}
+        instance(folder, f"1.{number % 33}", **values).rename(folder / f"{number:02}.dcm")
+    (folder / "12-bad.dcm").write_bytes(explicit_file(text(0x00080020, "DA", "yesterday ")))
+    (folder / "07.txt").write_text("not DICOM")
+    (folder / "31-short.dcm").write_bytes(explicit_file(text(0x00100020, "LO", "ID"))[:-3])
+    (folder / "33-nowhere.dcm").symlink_to("nowhere")
+    return folder
+
+
+@pytest.fixture
+def archive(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "archive", symlinks=True))
+
+
+@pytest.fixture
+def nursery(forking: subprocess.Popen[str], tmp_path: Path) -> Nursery:
+    return Nursery(forking, {"XDG_STATE_HOME": str(tmp_path / "state")}, tmp_path / "log", SMALL)
+
+
+def told(report: Path) -> dict[str, Any]:
+    found = json.loads(report.read_text())
+    return {name: found[name] for name in found.keys() - {"seconds", "destination", "operation"}}
+
+
+def spoil(files: list[Path]) -> None:
+    """Change what is in files, and not what a directory says of them: who reads them again makes other rows."""
+    for file in files:
+        before = file.stat()
+        file.write_bytes(bytes(before.st_size))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def contents(table: Path) -> object:
+    """A table, to the byte where that can be asked for."""
+    if table.suffix == ".duckdb":
+        return read(table)
+    files = sorted(table.rglob("*.parquet")) if table.is_dir() else [table]
+    return [(file.name, file.read_bytes()) for file in files]
+
+
+def files_in_order(archive: Path) -> list[Path]:
+    return sorted(path for path in archive.iterdir() if not path.is_symlink())
+
+
+def finished_files(log: Path) -> int:
+    found = re.search(r"(\d+) files in \d+ finished chunks are taken from the interrupted run", log.read_text())
+    return int(found[1]) if found else 0
+
+
+def undisturbed(nursery: Nursery, archive: Path, name: str, *options: str) -> tuple[object, dict[str, Any]]:
+    """Table and report of an export of the same files that nothing happens to, onto a table of one."""
+    folder = archive.parent / "undisturbed"
+    folder.mkdir()
+    prepare(folder, name)
+    assert nursery.run("export", str(archive), str(folder / name), *options, "--report", str(folder / "report")) == 1
+    return contents(folder / name), told(folder / "report")
+
+
+def prepare(folder: Path, name: str) -> None:
+    first = instance(folder / "first", "2.1", PatientName="Doe^Jane")
+    dicom_bq.export(first, folder / name)
+
+
+BEFORE = {
+    "the directory is made": ("after", "jobdir.JobDirectory._learn"),
+    "nothing is read": ("after", "jobdir.JobDirectory.begin"),
+    "rows are not on disk": ("before", "spill.SpillFile.sync", 3),
+    "rows are on disk": ("after", "spill.SpillFile.sync", 3),
+    "a part is finished": ("after", "chunks.Chunks.note", 4),
+    "all parts are finished": ("after", "chunks.Chunks.note", 8),
+    "the write begins": ("before", "jobrun.Run.write"),
+    "the write is to be announced": ("before", "jobdir.JobDirectory.announce"),
+    "the write is announced": ("after", "jobdir.JobDirectory.announce"),
+}
+AFTER = {
+    "the write is done": ("before", "jobdir.JobDirectory.written"),
+    "the write is known to be done": ("after", "jobdir.JobDirectory.written"),
+    "the directory is to be removed": ("before", "jobdir.JobDirectory.end"),
+    "the journal is to be removed": ("before", "journal.Journal.remove"),
+}
+FORGOTTEN = ("after", "journal.Journal.remove")
+
+
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_killed_before_the_write(nursery: Nursery, archive: Path, tmp_path: Path, name: str) -> None:
+    table, report = undisturbed(nursery, archive, name, *APPEND)
+    for number, (place, point) in enumerate(BEFORE.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        prepare(folder, name)
+        old = contents(folder / name)
+        command = ("export", str(archive), str(folder / name), *APPEND, "--report", str(folder / "report"))
+        assert nursery.run(*command, point=point) == -signal.SIGKILL, place
+        assert contents(folder / name) == old, place
+        assert nursery.run(*command) == 1, nursery.log.read_text()
+        assert contents(folder / name) == table, place
+        assert told(folder / "report") == report, place
+        assert sorted(path.name for path in folder.iterdir()) == sorted(["first", name, "report"]), place
+
+
+@pytest.mark.parametrize("name", DESTINATIONS)
+@pytest.mark.parametrize("disposition", ["write-append", "write-empty", "write-truncate"])
+def test_killed_after_the_write(nursery: Nursery, archive: Path, tmp_path: Path, name: str, disposition: str) -> None:
+    options = ("--write-disposition", disposition, "--workers", "1")
+    for number, (place, point) in enumerate(AFTER.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if disposition != "write-empty":
+            prepare(folder, name)
+        report = ("--report", str(folder / "report"))
+        command = ("export", str(archive), str(folder / name), *options)
+        assert nursery.run(*command, point=point) == -signal.SIGKILL, place
+        table = contents(folder / name)
+        assert nursery.run(*command, *report) == 1, nursery.log.read_text()
+        assert "this export was finished before it was interrupted; nothing is done now" in nursery.log.read_text()
+        assert contents(folder / name) == table, place
+        assert len(read(folder / name)) == FILES + (disposition == "write-append"), place
+        assert told(folder / "report")["rows"] == FILES
+        assert sorted(path.name for path in folder.glob("[!f]*")) == sorted([name, "report"]), place
+        # From then on the same command is another one.
+        assert nursery.run(*command) == (3 if disposition == "write-empty" else 1)
+        assert len(read(folder / name)) == (2 * FILES + 1 if disposition == "write-append" else FILES), place
+
+
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_a_report_of_a_finished_write_is_that_write_s(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str
+) -> None:
+    _, report = undisturbed(nursery, archive, name, *APPEND)
+    prepare(tmp_path, name)
+    command = ("export", str(archive), str(tmp_path / name), *APPEND, "--report", str(tmp_path / "report"))
+    assert nursery.run(*command, point=AFTER["the write is done"]) == -signal.SIGKILL
+    spoil(files_in_order(archive))  # nothing is read
+    assert nursery.run(*command) == 1
+    assert told(tmp_path / "report") == report
+
+
+def test_a_job_without_its_journal_is_none(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = ("export", str(archive), str(tmp_path / "x.parquet"), "--overwrite-table")
+    assert nursery.run(*command, point=FORGOTTEN) == -signal.SIGKILL
+    assert (tmp_path / ".x.parquet.job").exists()
+    assert nursery.run(*command) == 1
+    assert finished_files(nursery.log) == 0
+    assert not (tmp_path / ".x.parquet.job").exists()
+
+
+OVERWRITE = ("--overwrite-table",)
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        ((), "1"),
+        ((), "2"),
+        (("--deduplicate",), "1"),
+        (("--deduplicate",), "2"),
+        (("--schema-type", "json"), "1"),
+        (("--schema", "s.json"), "2"),
+        (("--numeric-strings", "typed", "--include-source-store"), "1"),
+    ],
+)
+def test_finished_files_are_not_read_again(
+    nursery: Nursery, archive: Path, tmp_path: Path, options: tuple[str, ...], workers: str
+) -> None:
+    schema = tmp_path / "s.json"
+    schema.write_text(dicom_bq.schema_from_keywords(["PatientID", "SOPInstanceUID"]).to_json())
+    options = tuple(str(schema) if one == "s.json" else one for one in (*OVERWRITE, *options))
+    table, report = undisturbed(nursery, archive, "x.parquet", *options)
+    command = ("export", str(archive), str(tmp_path / "x.parquet"), "--workers", workers, *options)
+    assert nursery.run(*command, point=("after", "chunks.Chunks.note", 7)) == -signal.SIGKILL
+    spoil(files_in_order(archive)[:30])
+    assert nursery.run(*command, "--report", str(tmp_path / "report")) == 1, nursery.log.read_text()
+    assert finished_files(nursery.log) in ({35} if workers == "1" else {30, 35}), nursery.log.read_text()
+    assert contents(tmp_path / "x.parquet") == table
+    assert told(tmp_path / "report") == report
+
+
+def interrupted(nursery: Nursery, archive: Path, *options: str, name: str = "x.parquet", parts: int = 6) -> list[str]:
+    """An export that was killed after some parts; returns its command line."""
+    command = ["export", str(archive), str(archive.parent / name), "--workers", "1", *options]
+    assert nursery.run(*command, point=("after", "chunks.Chunks.note", parts)) == -signal.SIGKILL
+    return command
+
+
+def test_a_changed_file_is_read_again_and_named(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = interrupted(nursery, archive)
+    for number in (2, 3, 12):
+        instance(tmp_path, "9", PatientID="changed").rename(archive / f"{number:02}.dcm")
+    assert nursery.run(*command) == 1
+    said = nursery.log.read_text()
+    assert finished_files(nursery.log) == 20
+    names = ", ".join(str(archive / f"{number:02}.dcm") for number in (2, 3, 12))
+    assert f"changed since they were read, and read again with their chunks: {names}\n" in said
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    assert contents(tmp_path / "x.parquet") == table
+
+
+def test_files_that_come_and_go(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = interrupted(nursery, archive)
+    (archive / "13.dcm").unlink()
+    instance(tmp_path, "9", PatientID="new").rename(archive / "98.dcm")
+    assert nursery.run(*command) == 1
+    assert finished_files(nursery.log) == 25
+    assert "chunks of 5 files are not what they were: files have come or gone" in nursery.log.read_text()
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    assert contents(tmp_path / "x.parquet") == table
+
+
+def parts(uris: list[str], done: dict[str, int]) -> list[list[str]]:
+    return [part.uris for part in make_parts(iter([(uri, None) for uri in uris]), [], Spool(), 1000, done)]
+
+
+def test_parts_are_made_again_whatever_comes_before_them() -> None:
+    uris = [f"/archive/{number:06}.dcm" for number in range(9_500)]
+    before = parts(uris, {})
+    assert list(map(len, before)) == [1000] * 9 + [500]
+    new = ["/a", *uris[:10], "/archive/000010x", *uris[10:2500], *uris[2501:]]
+    after = parts(new, {digest_of(some[:1]): len(some) for some in before[:6]})
+    assert [uri for some in after for uri in some] == new
+    assert [some in after for some in before] == [False, True, False, True, True, True, True, True, True, True]
+    assert max(map(len, after)) == 1000
+
+
+def test_what_could_not_be_read_is_tried_again(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    code = (
+        SMALL
+        + f"""
+import os, dicom_bq.scan.bytesource
+opened = os.open
+def refuse(path, *arguments, **options):
+    if str(path).endswith("02.dcm") and not os.path.exists({str(target)!r}):
+        raise PermissionError(13, "Permission denied")
+    return opened(path, *arguments, **options)
+os.open = refuse
+"""
+    )
+    nursery.code = code
+    command = interrupted(nursery, archive)
+    target.touch()
+    assert nursery.run(*command) == 1
+    assert finished_files(nursery.log) == 25
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    assert contents(tmp_path / "x.parquet") == table
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (("--numeric-strings", "typed"), "numeric_strings"),
+        (("--deduplicate",), "deduplicate"),
+        (("--include-source-store",), "include_source_store"),
+        (("--max-sequence-bytes", "1000"), "max_sequence_bytes"),
+        (("--schema-type", "json"), "schema, schema_type"),
+    ],
+)
+def test_changed_options_begin_anew(
+    nursery: Nursery, archive: Path, tmp_path: Path, options: tuple[str, ...], name: str
+) -> None:
+    command = interrupted(nursery, archive)
+    assert nursery.run(*command, *options) == 1
+    assert f"options changed: {name}; all files are read again" in nursery.log.read_text()
+    assert finished_files(nursery.log) == 0
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE, *options)
+    assert contents(tmp_path / "x.parquet") == table
+
+
+def test_a_changed_filter_begins_anew(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    chosen = tmp_path / "filter"
+    chosen.write_text("/studies/1\n")
+    command = interrupted(nursery, archive, "--filter", str(chosen))
+    chosen.write_text("/studies/2\n")
+    nursery.run(*command)
+    assert "options changed: filter; all files are read again" in nursery.log.read_text()
+
+
+def test_what_rows_do_not_depend_on_may_change(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = interrupted(nursery, archive)
+    assert nursery.run(*command, *OVERWRITE, "--workers", "2") == 1
+    assert finished_files(nursery.log) == 30
+    assert "options changed" not in nursery.log.read_text()
+    assert nursery.run(*interrupted(nursery, archive, *OVERWRITE), "--quiet") == 1
+    assert nursery.log.read_text() == ""
+
+
+def test_keep(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "kept"
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *APPEND, "--job-dir", str(directory)]
+    assert nursery.run(*command, "--keep") == 1
+    assert (directory / "failures.jsonl").read_text().count("\n") == 2
+    spoil(files_in_order(archive))
+    assert nursery.run(*command) == 1  # another run, with the rows that are there
+    assert len(read(tmp_path / "x.parquet")) == 2 * FILES
+    assert not directory.exists()
+
+
+def test_the_directory_is_no_source_and_closed_to_others(nursery: Nursery, archive: Path) -> None:
+    command = interrupted(nursery, archive, "--job-dir", str(archive / "job"))
+    assert (archive / "job").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (archive / "job").iterdir()} == {0o600}
+    assert nursery.run(*command, "--report", str(archive.parent / "report")) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3
+
+
+def test_two_at_once(archive: Path, tmp_path: Path) -> None:
+    table = tmp_path / "x.parquet"
+    prepare(tmp_path, "x.parquet")
+    old = contents(table)
+    with Journal(tmp_path / ".x.parquet.job" / "journal"):
+        with pytest.raises(DestinationError, match=r"\.x\.parquet\.job: another process is at this job\. Wait"):
+            dicom_bq.export(archive, table, overwrite_table=True)
+        with pytest.raises(DestinationError, match="another process is at this job"):
+            dicom_bq.export(archive, tmp_path / "y.parquet", job_dir=tmp_path / ".x.parquet.job")
+    assert contents(table) == old
+    assert not (tmp_path / "y.parquet").exists()
+    assert dicom_bq.export(archive, table, overwrite_table=True).rows == FILES
+
+
+def test_a_directory_of_other_things_is_refused(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(DestinationError, match=r"archive: this is no job directory: 00\.dcm is in it"):
+        dicom_bq.export(archive, tmp_path / "x.parquet", job_dir=archive)
+    assert len(list(archive.iterdir())) == FILES + 3
+
+
+def test_a_write_of_another_destination_is_not_forgotten(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    job = ("--job-dir", str(tmp_path / "job"))
+    command = ("export", str(archive), str(tmp_path / "x.duckdb"), *APPEND, *job)
+    assert nursery.run(*command, point=AFTER["the write is done"]) == -signal.SIGKILL
+    assert nursery.run("export", str(archive), str(tmp_path / "y.parquet"), *job) == 3
+    assert "x.duckdb#dicom was interrupted here when it was about to end. Run that again" in nursery.log.read_text()
+    assert nursery.run(*command) == 1
+    assert len(read(tmp_path / "x.duckdb")) == FILES
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.duckdb"])
+def test_another_command_after_one_that_was_finished(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str
+) -> None:
+    command = ("export", str(archive), str(tmp_path / name), "--workers", "1")
+    assert nursery.run(*command, point=AFTER["the write is done"]) == -signal.SIGKILL
+    assert nursery.run(*command, "--write-disposition", "write-append") == 1
+    assert "an earlier export was finished before it was interrupted" in nursery.log.read_text()
+    assert len(read(tmp_path / name)) == 2 * FILES
+    assert sorted(path.name for path in tmp_path.glob("*x*")) == [name]
+
+
+def test_interruptions_say_how_to_go_on(nursery: Nursery, archive: Path) -> None:
+    command = ["export", str(archive), str(archive.parent / "x.parquet"), "--workers", "1"]
+    nursery.code += """
+import dicom_bq.chunks as chunks, os, signal
+note, calls = chunks.Chunks.note, []
+def noted(*arguments, **options):
+    note(*arguments, **options)
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), NUMBER)
+chunks.Chunks.note = noted
+"""
+    again = nursery.code
+    for number, word, code, files in ((2, "interrupted", 130, 15), (15, "terminated", 143, 30)):
+        nursery.code = again.replace("NUMBER", str(number))
+        assert nursery.run(*command) == code
+        assert nursery.log.read_text().splitlines()[-1] == (
+            f"dicom-bq: {word}; nothing is half written. "
+            f"Run the same command again to go on: {files} files are read already"
+        )
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "parts", "x.duckdb"])
+def test_killed_at_random(nursery: Nursery, archive: Path, tmp_path: Path, name: str) -> None:
+    table, report = undisturbed(nursery, archive, name, *APPEND)
+    rng = random.Random(name)
+    nursery.code += "; import time, dicom_bq.chunks as chunks; pause = chunks.Chunks.passed"
+    nursery.code += "; chunks.Chunks.passed = lambda self, part: (time.sleep(0.01), pause(self, part))"
+    prepare(tmp_path, name)
+    command = ("export", str(archive), str(tmp_path / name), *APPEND, "--report", str(tmp_path / "report"))
+    kills = 0
+    while kills < 20:
+
+        def kill(process: int, after: float) -> None:
+            time.sleep(after)
+            os.kill(process, signal.SIGKILL)
+
+        code = nursery.run(*command, born=lambda process: kill(process, rng.uniform(0.02, 0.3)))
+        assert code in {-signal.SIGKILL, 1}, nursery.log.read_text()
+        kills += code != 1
+        if code == 1 or kills == 20:
+            if code != 1:
+                assert nursery.run(*command) == 1, nursery.log.read_text()
+            assert contents(tmp_path / name) == table
+            assert told(tmp_path / "report") == report
+            assert not list(tmp_path.glob(".*"))
+            for left in (tmp_path / name, tmp_path / "report"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            prepare(tmp_path, name)
+
+
+# Disks that are full, or fail
+
+
+@pytest.fixture
+def bulky(tmp_path: Path) -> Path:
+    """Files of which every part of five is 100 KB on disk, however it is compressed."""
+    rng = random.Random(1)
+    for number in range(25):
+        value = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=30_000))
+        (tmp_path / "bulky").mkdir(exist_ok=True)
+        content = explicit_file(text(0x00100020, "LO", f"{number:02}"), text(0x0040A160, "UT", value))
+        (tmp_path / "bulky" / f"{number:02}.dcm").write_bytes(content)
+    return tmp_path / "bulky"
+
+
+def identifiers(table: Path) -> list[str | None]:
+    return [row["PatientID"] for row in read(table)]
+
+
+NUMBERS = [f"{number:02}" for number in range(25)]
+LIMITED = """
+import os, resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+if os.path.exists({full!r}):
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+"""
+
+
+def test_a_limit_is_met_and_lifted(nursery: Nursery, bulky: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    prepare(tmp_path, "x.parquet")
+    old = contents(tmp_path / "x.parquet")
+    full.touch()
+    nursery.code += LIMITED.format(full=str(full), size=250_000)
+    command = ("export", str(bulky), str(tmp_path / "x.parquet"), *APPEND)
+    assert nursery.run(*command) == 3, nursery.log.read_text()
+    said = nursery.log.read_text()
+    assert "x.parquet.job: the state of the job cannot be kept here: File too large. Make room" in said
+    assert said.splitlines()[-1] == "Run the same command again to go on: 10 files are read already"
+    assert contents(tmp_path / "x.parquet") == old
+    spoil(sorted(bulky.iterdir())[:10])
+    full.unlink()
+    assert nursery.run(*command) == 0, nursery.log.read_text()
+    assert identifiers(tmp_path / "x.parquet") == [None, *NUMBERS]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 400 KB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", place], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("name", DESTINATIONS)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_full_file_system(nursery: Nursery, bulky: Path, small: Path, name: str, elsewhere: bool) -> None:
+    options = ("--job-dir", str(bulky.parent / "job"), *APPEND) if elsewhere else APPEND
+    command = ("export", str(bulky), str(small / name), *options)
+    assert nursery.run(*command) == 3
+    said = nursery.log.read_text()
+    assert "o space left on device" in said, said
+    go_on = re.fullmatch(r"Run the same command again to go on: (\d+) files are read already", said.splitlines()[-1])
+    assert go_on, said
+    files = int(go_on[1])
+    assert files == 25 if elsewhere else 10 <= files < 25
+    assert not (small / name).exists()
+    subprocess.run(["mount", "-o", "remount,size=20m", small], check=True)
+    spoil(sorted(bulky.iterdir())[:files])
+    assert nursery.run(*command) == 0, nursery.log.read_text()
+    assert identifiers(small / name) == NUMBERS
+    assert [path.name for path in small.iterdir()] == [name]
+
+
+def test_a_file_system_that_may_not_be_written(nursery: Nursery, archive: Path, small: Path) -> None:
+    prepare(small, "x.parquet")
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    command = ("export", str(archive), str(small / "x.parquet"), "--overwrite-table")
+    assert nursery.run(*command) == 3
+    assert nursery.log.read_text().endswith(
+        "small may not be written. Change its permissions, or choose another path\n"
+    )
+    assert nursery.run(*command, "--job-dir", str(small / "job")) == 3
+    assert "job: the state of the job cannot be kept here: Read-only file system. " in nursery.log.read_text()
+    assert len(read(small / "x.parquet")) == 1
+
+
+def test_a_disk_that_fails(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    nursery.code += """
+import os
+write, calls = os.pwrite, []
+def fail(*arguments):
+    calls.append(1)
+    if len(calls) == 10 and not os.path.exists("MENDED"):
+        raise OSError(5, "Input/output error")
+    return write(*arguments)
+os.pwrite = fail
+""".replace("MENDED", str(tmp_path / "mended"))
+    command = ("export", str(archive), str(tmp_path / "x.parquet"), "--workers", "1")
+    assert nursery.run(*command) == 3
+    assert (
+        "x.parquet.job: the state of the job cannot be kept here: Input/output error. Make" in nursery.log.read_text()
+    )
+    (tmp_path / "mended").touch()
+    assert nursery.run(*command) == 1
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    assert contents(tmp_path / "x.parquet") == table
