@@ -21,10 +21,14 @@ POINTS = {
     "the journal is made": ("after", "destinations.bigquery_runs._sync"),
     "the file is written": ("after", "destinations.bigquery_files._write_part"),
     "the load is announced": ("after", "destinations.bigquery_runs.Run.announce"),
+    "the job directory is told": ("after", "jobdir.JobDirectory.announce"),
     "columns are added": ("after", "destinations.bigquery_client.Session.patch"),
     "the job is waited for": ("before", "destinations.bigquery_jobs.wait"),
     "the job is done": ("after", "destinations.bigquery_jobs.wait"),
     "the run is to be forgotten": ("before", "destinations.bigquery_runs.Run.forget"),
+    "the run is forgotten": ("after", "destinations.bigquery_runs.Run.forget"),
+    "the write is noted": ("after", "jobdir.JobDirectory.written"),
+    "the journal is to be removed": ("before", "journal.Journal.remove"),
 }
 """Where the process kills itself: before or after a function of ``dicom_bq`` does its work."""
 REQUESTS = {

@@ -284,6 +284,24 @@ os.open = refuse
     assert contents(tmp_path / "x.parquet") == table
 
 
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_archives(nursery: Nursery, archive: Path, tmp_path: Path, kind: str) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), kind, archive))
+    table, report = undisturbed(nursery, packed, "x.parquet", *OVERWRITE)
+    command = interrupted(nursery, packed, *OVERWRITE)
+    assert nursery.run(*command, "--report", str(tmp_path / "report")) == 1
+    assert finished_files(nursery.log) == 30
+    assert contents(tmp_path / "x.parquet") == table
+    assert told(tmp_path / "report") == report
+    (tmp_path / "x.parquet").unlink()
+    command = interrupted(nursery, packed, *OVERWRITE)
+    os.utime(packed, ns=(1, 1))
+    assert nursery.run(*command) == 1
+    assert finished_files(nursery.log) == 0
+    assert "changed since they were read" in nursery.log.read_text()
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
