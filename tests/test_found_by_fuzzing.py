@@ -149,6 +149,17 @@ def test_a_character_set_is_not_written_in_the_one_that_it_names(value: bytes, t
     assert checks.oracle_agrees(str(path))
 
 
+def test_file_meta_information_is_not_in_the_character_set_of_the_data_set(tmp_path: Path) -> None:
+    path = tmp_path / "set.dcm"
+    title = explicit(0x00020016, "AE", b"caf\xe9")
+    path.write_bytes(
+        SYNTAX_ALONE + title + text(0x00080005, "CS", "ISO_IR 192") + explicit(0x00100020, "LO", b"\xc3\xa9")
+    )
+    (built,) = checks.batches(Reading(), [str(path)])
+    assert built.batch["SourceApplicationEntityTitle"].to_pylist() == ["café"]
+    assert built.batch["PatientID"].to_pylist() == ["é"]
+
+
 @pytest.mark.parametrize("vr", ["OF", "OB", "UN"])
 def test_bytes_in_a_dataset_that_are_text_by_the_dictionary(vr: str) -> None:
     dataset = Dataset()

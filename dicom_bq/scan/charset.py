@@ -22,6 +22,7 @@ from dicom_bq.scan.vr import containers, nearest
 from dicom_bq.spans import distinct_values, reduce_spans
 
 SPECIFIC_CHARACTER_SET = 0x00080005
+META_GROUP = 0x0002
 ESCAPE = 0x1B
 HIGH_BITS = np.uint64(0x8080808080808080)
 DEFAULT_REPERTOIRE = "iso8859"
@@ -135,7 +136,8 @@ def _character_sets(
         declared = dict(zip(containers(table, declaring).tolist(), (value_of + 1).tolist(), strict=True))
         for number in np.flatnonzero(table.item[rows] != ROOT).tolist():
             found[number] = nearest(table, int(rows[number]), declared, 0)
-    found[table.tag[rows] == SPECIFIC_CHARACTER_SET] = 0  # which is not written in the one that it names
+    tag = table.tag[rows]  # the set is not written in what it names, nor is the file meta information (PS3.10 7.1)
+    found[(tag == SPECIFIC_CHARACTER_SET) | (tag >> 16 == META_GROUP)] = 0
     return sets, found
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,20 @@ import pyarrow as pa
 
 from dicom_bq.columns.build import BuiltBatch
 from dicom_bq.conform import conform
-from dicom_bq.elements import ElementTable
+from dicom_bq.elements import UNDEFINED_LENGTH, ElementTable
 from dicom_bq.problems import Place, Reason
 from dicom_bq.reading import Built, Reading, ReadOptions
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned
 from tests.agreement import compare
-from tests.fuzz.tree import MOST_INFLATED, TRANSFER_SYNTAX, Form, encode, parse, walk
-from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_BASELINE
+from tests.fuzz.tree import MOST_INFLATED, TRANSFER_SYNTAX, Form, Node, encode, parse, walk
+from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_BASELINE, LONG_VRS, PIXEL_DATA
 from tests.walkers import assert_same, both
 
 SOURCE = "SourceDicomStore"
 PLACES = frozenset(Place)
+PLAIN = re.compile(rb"[\x21-\x5b\x5d-\x7e]*[ \0]*|[\0-\xff]{4}")
+"""One word, or the number that is the group's length."""
 SPECIFIC_CHARACTER_SET = 0x00080005
 OTHERWISE = frozenset({Reason.READ_BY_PYDICOM, Reason.OTHER_SYNTAX})
 SYNTAXES = frozenset(
@@ -156,19 +159,30 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
 
     Where it says how its data set is written and that is so; where zeros at the end, which are padding for the
     product and an element for pydicom, are not; where no tag is there twice, since pydicom keeps the last one and the
-    oracle does not know the others; where file meta information is at the beginning alone; where
-    no character set has an escape sequence in its own name.
+    oracle does not know the others; where file meta information is at the beginning alone and plain, since pydicom
+    decodes that at once; where there is no command set, which it reads in a way of its own; where nothing but Pixel
+    Data ends the reading; where no character set has an escape sequence in its own name.
     """
     file = parse(data)
-    syntax = [node.value for node in file.meta if node.tag == TRANSFER_SYNTAX]
     body = encode(file.data, file.form) + file.tail
-    if len(syntax) != 1 or syntax[0] not in SYNTAXES or body.endswith(bytes(8)) or len(body) >= MOST_INFLATED:
-        return False
-    if any(note.reason in OTHERWISE for note in table.notes):
-        return False
     sets = [nodes[place] for nodes, place in walk(file.data) if nodes[place].tag == SPECIFIC_CHARACTER_SET]
-    if any(b"\x1b" in encode([node], Form()) for node in sets):
-        return False
-    meta = table.tag >> 16 == 2
     elements = np.stack([table.item.astype(np.int64), table.tag.astype(np.int64)])
-    return len(np.unique(elements, axis=1).T) == len(table) and bool((np.diff(meta.astype(np.int8)) <= 0).all())
+    groups, ended = table.tag >> 16, table.tag[table.length == UNDEFINED_LENGTH]
+    return (
+        _is_plain(file.meta)
+        and not body.endswith(bytes(8))
+        and len(body) < MOST_INFLATED
+        and not any(note.reason in OTHERWISE for note in table.notes)
+        and not any(b"\x1b" in encode([node], Form()) for node in sets)
+        and len(np.unique(elements, axis=1).T) == len(table)
+        and bool((np.diff((groups == 2).astype(np.int8)) <= 0).all() and (groups != 0).all())
+        and bool(np.isin(ended, [PIXEL_DATA]).all())
+    )
+
+
+def _is_plain(meta: Sequence[Node]) -> bool:
+    """A known transfer syntax, once, and text that is one value without odd characters."""
+    syntaxes = [node.value for node in meta if node.tag == TRANSFER_SYNTAX and node.vr == b"UI"]
+    texts = [node.value for node in meta if node.vr not in LONG_VRS and isinstance(node.value, bytes)]
+    plain = all(PLAIN.fullmatch(text) for text in texts)
+    return plain and len(syntaxes) == 1 and syntaxes[0] in SYNTAXES
