@@ -49,9 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("suites", nargs="*", metavar="SUITE", help=f"any of {', '.join(TITLES)}; default all")
     made.add_argument("--files", type=int, metavar="N", help="files of every set, instead of each set's own number")
     made.add_argument("--quick", action="store_true", help="400 files and fewer suites, under a minute")
-    made.add_argument(
-        "--out", type=Path, metavar="DIR", help="write results.jsonl, results.md and files_per_second.svg"
-    )
+    made.add_argument("--out", type=Path, metavar="DIR", help="write results.jsonl, results.md and charts as SVG")
     made.add_argument("--cache", type=Path, default=corpus.default_cache(), help="corpus directory (%(default)s)")
     made.add_argument("--seed", type=int, default=corpus.SEED, help="of the corpus (%(default)s)")
     made.add_argument("--patience", type=float, metavar="S", help="seconds to wait for a quiet machine before each run")
@@ -105,8 +103,16 @@ def _write(target: Path, facts: Mapping[str, Any], results: Results, text: str) 
     if peers := results.get("peers"):
         elements = peers[0]["corpus"]["mean_elements"]
         note = f"{peers[0]['files']:,} files of about {elements:.0f} elements, one process, warm page cache"
-        svg = chart.draw(peers, "DICOM headers, files per second", note)
+        svg = chart.draw(
+            chart.speeds(peers), "DICOM headers, files per second", note, "files per second", logarithmic=True
+        )
         (target / "files_per_second.svg").write_text(svg)
+    if peaks := results.get("memory"):
+        note = "typical files, exported to Parquet by one process; the product, and naive rows"
+        svg = chart.draw(
+            chart.peaks(peaks), "Memory at the peak, by the number of files", note, "MiB", logarithmic=False
+        )
+        (target / "memory.svg").write_text(svg)
 
 
 def _verdict(results: Results, at_least: float | None) -> int:

@@ -164,11 +164,25 @@ def test_stages_are_functions_of_the_pipeline(cache: Path) -> None:
 def test_the_report_and_the_chart_show_every_contender(results: list[Result]) -> None:
     machine = {"processor": "P", "cores": 2, "memory_gib": 1, "python": "3", "packages": {}, "time": "", "commit": ""}
     text = report.markdown(machine, {"peers": results}, {"peers": "Peers"})
-    drawing = ET.fromstring(chart.draw(results, "Files & seconds", "note"))  # noqa: S314 (our own)
-    drawn = [element.text for element in drawing.iter() if element.tag.endswith("text")]
+    drawn = _texts(chart.draw(chart.speeds(results), "Files & seconds", "note", "files per second", logarithmic=True))
     for result in results:
         assert result["title"] in text
         assert result["title"].replace("`", "").replace("*", "") in drawn
+
+
+def _texts(drawing: str) -> list[str | None]:
+    return [element.text for element in ET.fromstring(drawing).iter() if element.tag.endswith("text")]  # noqa: S314
+
+
+def test_the_chart_of_memory_has_each_number_of_files() -> None:
+    measured = [
+        {"contender": "product_parquet", "title": "**to Parquet**", "files": files, "peak_kib": mebibytes << 10}
+        for files, mebibytes in ((1000, 206), (100_000, 221))
+    ]
+    drawn = _texts(chart.draw(chart.peaks(measured), "Memory", "note", "MiB", logarithmic=False))
+    assert {"to Parquet: 1,000", "to Parquet: 100,000", "206", "221", "0", "100", "200", "300"} <= set(drawn)
+    with pytest.raises(ValueError, match="nothing was measured"):
+        chart.draw([], "Memory", "note", "MiB", logarithmic=False)
 
 
 def test_too_slow_is_a_failure() -> None:
