@@ -22,7 +22,7 @@ from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned
 from tests.agreement import compare
 from tests.fuzz.tree import MOST_INFLATED, TRANSFER_SYNTAX, Form, Node, encode, parse, walk
-from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_BASELINE, LONG_VRS, PIXEL_DATA
+from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_BASELINE, LONG_VRS, PIXEL_DATA, UNDEFINED
 from tests.walkers import assert_same, both
 
 SOURCE = "SourceDicomStore"
@@ -161,15 +161,18 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
     product and an element for pydicom, are not; where no tag is there twice, since pydicom keeps the last one and the
     oracle does not know the others; where file meta information is at the beginning alone and plain, since pydicom
     decodes that at once; where there is no command set, which it reads in a way of its own; where nothing but Pixel
-    Data ends the reading; where no character set has an escape sequence in its own name.
+    Data ends the reading; where no character set has an escape sequence in its own name; where what is opened
+    is closed, since pydicom closes it.
     """
     file = parse(data)
     body = encode(file.data, file.form) + file.tail
-    sets = [nodes[place] for nodes, place in walk(file.data) if nodes[place].tag == SPECIFIC_CHARACTER_SET]
+    nodes = [held[place] for held, place in walk(file.data)]
+    sets = [node for node in nodes if node.tag == SPECIFIC_CHARACTER_SET]
     elements = np.stack([table.item.astype(np.int64), table.tag.astype(np.int64)])
     groups, ended = table.tag >> 16, table.tag[table.length == UNDEFINED_LENGTH]
     return (
         _is_plain(file.meta)
+        and not any(node.claim == UNDEFINED and isinstance(node.value, list) and not node.closed for node in nodes)
         and not body.endswith(bytes(8))
         and len(body) < MOST_INFLATED
         and not any(note.reason in OTHERWISE for note in table.notes)
