@@ -36,6 +36,8 @@ STEPS = {
 """Contender, whether all files fail, and numbers of files."""
 COPIES = 20
 """Of files that fail: there may be no more than 65,000 links to one."""
+CUT_OFF = b"\x08\0\x60\0CS\x02\0MR" + b"\x10\0\x20\0LO\xff\0ab"
+"""A data set that ends inside its second element."""
 WITHIN = 1.10
 """Times the memory of the first number of files that the product may take for any other."""
 
@@ -75,7 +77,7 @@ def _cut(files: tuple[str, ...], beside: Path) -> tuple[str, ...]:
     """Copies that end inside their headers."""
     broken = [beside / f"cut-off-{number}.dcm" for number in range(len(files))]
     for copy, file in zip(broken, files, strict=True):
-        copy.write_bytes(Path(file).read_bytes()[:700])
+        copy.write_bytes(Path(file).read_bytes()[:132] + CUT_OFF)
     return tuple(map(str, broken))
 
 

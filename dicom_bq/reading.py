@@ -300,6 +300,7 @@ class Reading:
             yield from self._some(batch[half:], scan, name)
             return
         self.tally.add(len(batch), scanned, built)
+        del scanned  # else the bytes that were read are in memory as long as the rows
         if built is not None:
             yield built
 
