@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -137,6 +137,7 @@ def export(
     keep: bool = False,
     progress: Progress = silent,
     tell: Tell = unheard,
+    deliver: Callable[[ExportReport], None] = unheard,
     operation: OperationOptions | None = None,
     **options: Unpack[ReadOptions],
 ) -> ExportReport:
@@ -161,6 +162,8 @@ def export(
         keep: Leave it there when the job is finished.
         progress: Called now and then with a ``dicom_bq.progress.Progressed``.
         tell: Called with what a person should know: where the directory is, what is taken from it.
+        deliver: Called with the report once all is written, and before the job is forgotten: if that is interrupted,
+            the same call again writes nothing, and delivers it.
         operation: How the export is kept as an operation, for ``dicom-bq operations``.
         options: See ``dicom_bq.ReadOptions``.
 
@@ -197,22 +200,30 @@ def export(
             reading.sources(sources)  # what is wrong with those comes first
             raise
         job = stack.enter_context(JobDirectory(place, row_facts(schema, options, selection), schema, options, tell))
-        run = Run(job, target, disposition, repr((command, disposition.value)), keep)
+
+        def named(report: ExportReport) -> ExportReport:
+            return replace(report, operation=running.name)
+
+        def written(report: ExportReport) -> None:
+            running.written()
+            deliver(named(report))
+
+        run = Run(job, target, disposition, repr((command, disposition.value)), keep, written)
         watched = Watched(running, job.watch, progress)
         report = run.earlier()
         if report is not None:
             running.begin()
             watched(report.progressed())
-            return replace(report, operation=running.name)
+            return named(report)
         job.begin()
         reading = replace(reading, spill=job.spill, job=job, tally=Tally.of_many(place), progress=watched)
         exclude = [*_outputs(destination), *running.files, str(place)]
         with contextlib.closing(reading.sources(sources, exclude=exclude)) as batches:
             target.check(disposition, schema)
             running.begin()
-            written, rows = assemble(batches, schema, job.spill, options)
-            report = run.write(written, watched.rows(rows), lambda: reading.report(written, started))
-    return replace(report, operation=running.name)
+            found, rows = assemble(batches, schema, job.spill, options)
+            report = run.write(found, watched.rows(rows), lambda: reading.report(found, started))
+    return named(report)
 
 
 def plan_export(

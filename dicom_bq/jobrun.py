@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dicom_bq.selection import Selection
 
 
-def unheard(_sentence: str) -> None:
+def unheard(_told: object) -> None:
     """What is told and nobody listens to."""
 
 
@@ -38,6 +38,7 @@ class Run:
         disposition: How.
         command: What makes another run a repetition of this one.
         keep: Leave the directory when all is done.
+        deliver: Called with the report before the job is forgotten; if that fails, another run delivers it.
     """
 
     job: JobDirectory
@@ -45,6 +46,7 @@ class Run:
     disposition: WriteDisposition
     command: str
     keep: bool
+    deliver: Callable[[ExportReport], None] = unheard
 
     def earlier(self) -> ExportReport | None:
         """The report of an earlier run, if it had done everything but say so.
@@ -65,7 +67,7 @@ class Run:
         if done and announced.command == self.command:
             report = self.job.report(announced)
             self.job.tell(f"{self.target.uri}: this export was finished before it was interrupted; nothing is done now")
-            self._end(announced.mark)
+            self._end(announced.mark, report)
             return report
         if done:
             self.job.tell(f"{self.target.uri}: an earlier export was finished before it was interrupted")
@@ -99,11 +101,12 @@ class Run:
 
         count = self.target.write(schema, rows, self.disposition, announce)
         report = ExportReport.of(read(), self.target.uri, self.disposition.value, count)
-        self._end(mark)
+        self._end(mark, report)
         return report
 
-    def _end(self, mark: str) -> None:
+    def _end(self, mark: str, report: ExportReport) -> None:
         self.job.written()
+        self.deliver(report)
         self.target.forget(mark)
         self.job.end(keep=self.keep)
 

@@ -236,6 +236,13 @@ def test_report_that_cannot_be_written(run: Run, archive: Path) -> None:
     assert done.code == 1
     assert "/dev/full: No space left on device. Everything else is done" in done.err
     assert pq.read_table("x.parquet").num_rows == 2
+    operations = json.loads(run("operations", "list", "--format", "json").out)
+    assert "error" not in operations[0]
+    done = run("export", archive, "x.parquet", "--report", "report.json")
+    assert done.code == 0
+    assert "this export was finished before it was interrupted; nothing is done now" in done.err
+    assert json.loads(Path("report.json").read_text())["rows"] == 2
+    assert not list(Path().glob(".x*"))
 
 
 def test_report_file(run: Run, archive: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dicom_bq.commands.options import (
 from dicom_bq.commands.talk import current_talk
 
 if TYPE_CHECKING:
+    from dicom_bq.plan import ExportPlan
     from dicom_bq.report import ExportReport
 
 DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
@@ -144,10 +145,10 @@ def export(
                 talk.remark(sentence)
 
             own: dict[str, Any] = {"job_dir": job_dir, "keep": keep, "tell": tell, "operation": operation}
-            done = job.export(sources, destination, progress=progress, **own, **same)
-    if report_file:
-        _write(report_file, done.json_pieces())
+            deliver = partial(_write, report_file)
+            done = job.export(sources, destination, progress=progress, deliver=deliver, **own, **same)
     if isinstance(done, ExportPlan):
+        _write(report_file, done)
         click.echo(done.to_text())
         return report_to_stderr(done.read)
     return report_to_stderr(done)
@@ -177,11 +178,13 @@ def _start(operation_id: str | None) -> int:
     return 0
 
 
-def _write(report_file: str, pieces: Iterable[str]) -> None:
+def _write(report_file: str | None, done: ExportPlan | ExportReport) -> None:
+    if report_file is None:
+        return
     try:
         with Path(report_file).open("w", encoding="utf-8") as file:
-            file.writelines(pieces)
+            file.writelines(done.json_pieces())
             file.write("\n")
     except OSError as error:
-        message = f"{report_file}: {error.strerror}. Everything else is done; write the report somewhere else"
+        message = f"{report_file}: {error.strerror}. Everything else is done; run the same again, with another --report"
         raise click.ClickException(message) from error

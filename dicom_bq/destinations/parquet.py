@@ -163,7 +163,7 @@ class ParquetFile:
 
     def holds(self, mark: str) -> bool:
         """See ``Destination``."""
-        with files.refusals(self.uri), files.exclusive(self.path):  # whose file a killed process leaves, and nobody else
+        with files.refusals(self.uri), files.exclusive(self.path):  # takes away the lock that a killed process left
             return files.identity(self.path) == mark
 
     def forget(self, mark: str) -> None:

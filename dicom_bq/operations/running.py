@@ -75,7 +75,7 @@ class Running:
         self._next = time.monotonic() + EVERY
         self._samples: list[dict[str, Any]] = []
         self._codes: Counter[Code] = Counter()
-        self._logged, self._is_read = True, False
+        self._logged, self._is_read, self._written = True, False, False
 
     @property
     def files(self) -> tuple[str, str]:
@@ -92,6 +92,10 @@ class Running:
         """Everything that can be checked beforehand is."""
         self._operation = replace(self._operation, running=True)
         self._keep(self._store.write)
+
+    def written(self) -> None:
+        """The table is what it is to be: whatever comes now, the export has not failed."""
+        self._written = True
 
     def __call__(self, told: Progressed) -> None:
         """The export is so far.
@@ -120,6 +124,7 @@ class Running:
         if isinstance(error, UsageError | SchemaError) and not self._operation.running:
             self._keep(lambda begun: self._store.remove(begun.id, but=LOG))
             return
+        error = None if self._written else error
         if error or (self._operation.failure and not self._operation.success):
             self._fail(error)
         self._operation = replace(self._operation, ended=now(), cancel_requested=self._is_cancelled())
