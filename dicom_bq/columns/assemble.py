@@ -17,6 +17,7 @@ from dicom_bq.columns.nesting import Nesting
 from dicom_bq.columns.numbers import ranges
 from dicom_bq.columns.other import OtherTexts, tag_texts
 from dicom_bq.columns.paths import Paths
+from dicom_bq.columns.scalars import scalar_columns
 from dicom_bq.elements import ElementTable
 from dicom_bq.mapping import is_sequence
 
@@ -46,6 +47,7 @@ class Assembly:
         dropped: Names, references and list offsets of DroppedTags.
         sources: URI of each instance, for SourceDicomStore.
         visited: Nodes that got a column.
+        scalars: Columns of one value a row, by node; those of a family are made when the first is asked for.
     """
 
     table: ElementTable
@@ -57,6 +59,7 @@ class Assembly:
     dropped: tuple[pa.StringArray, pa.StringArray, Rows]
     sources: Sequence[str] | None
     visited: set[int] = field(default_factory=set)
+    scalars: dict[int, pa.Array] = field(default_factory=dict)
 
     def columns(self, columns: Sequence[Column], types: Sequence[pa.Field], node: int) -> list[pa.Array]:
         """The arrays of one level.
@@ -97,11 +100,14 @@ class Assembly:
         return list_array(records, self.nesting.holders[node], size, kind)
 
     def _leaf(self, column: Column, kind: pa.DataType, node: int, size: int) -> pa.Array:
-        rows, starts, counts, values = self._elements(node)
-        dense = len(rows) == size and not pa.types.is_list(kind)
-        if dense and int(starts[-1] - starts[0]) == size - 1:  # one in every row, and no other value between them
-            return values.slice(int(starts[0]), size)
-        return _scatter(values, starts, counts, self.nesting.ordinal.take(rows), kind, size)
+        leaves = self.parts[node].leaves
+        if leaves.repeated:
+            rows, starts, counts, values = self._elements(node)
+            return _lists(values, starts, counts, self.nesting.ordinal.take(rows), kind, size)
+        if node not in self.scalars:
+            sizes = self.nesting.sizes[[self.paths.nodes[used].parent for used in leaves.used.tolist()]]
+            self.scalars.update(scalar_columns(leaves, sizes, self.nesting.ordinal))
+        return self.scalars[node]
 
     def _elements(self, node: int) -> tuple[Rows, Rows, Rows, pa.Array]:
         """Rows of a column's elements; first value and number of values of each; the values they are among."""
@@ -116,10 +122,10 @@ class Assembly:
         order = np.lexsort((tags, holder))
         entry = dictionary.lookup(column.key)
         codes = [entry.repeater_id(tag) if entry else "" for tag in tags[order].tolist()]
-        inner = kind.value_type.field(1).type
+        inner, repeated = kind.value_type.field(1).type, self.parts[node].leaves.repeated
         counts = counts[order]
         values, starts = _gather(values, starts[order], counts), np.cumsum(counts) - counts
-        value = _scatter(values, starts, counts, np.arange(len(order)), inner, len(order))
+        value = _lists(values, starts, counts, np.arange(len(order)), inner, len(order)) if repeated else values
         records = pa.StructArray.from_arrays([pa.array(codes, pa.string()), value], fields=list(kind.value_type))
         return list_array(records, holder[order], size, kind)
 
@@ -137,25 +143,21 @@ class Assembly:
         return list_array(records, instance, self.table.instances, kind)
 
 
-def _scatter(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: pa.DataType, size: int) -> pa.Array:
-    """A column of elements, each in a row of its own.
+def _lists(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: pa.ListType, size: int) -> pa.Array:
+    """A column of arrays, one element a row that has any.
 
     Args:
         values: What the elements' values are among.
         starts: First value of each element, ascending.
-        counts: Values of each element; 1 unless the column is a list.
+        counts: Values of each element.
         holder: Row of each element, ascending, none twice.
         kind: Arrow type of the column.
         size: Rows.
     """
-    if pa.types.is_list(kind):
-        offsets = np.zeros(size + 1, np.int32)
-        offsets[holder + 1] = counts
-        np.cumsum(offsets, out=offsets)
-        return pa.ListArray.from_arrays(pa.array(offsets), _gather(values, starts, counts), type=kind)
-    index, absent = np.zeros(size, np.int64), np.ones(size, np.bool_)
-    index[holder], absent[holder] = starts, False
-    return pc.take(values, pa.array(index, mask=absent))
+    offsets = np.zeros(size + 1, np.int32)
+    offsets[holder + 1] = counts
+    np.cumsum(offsets, out=offsets)
+    return pa.ListArray.from_arrays(pa.array(offsets), _gather(values, starts, counts), type=kind)
 
 
 def _gather(values: pa.Array, starts: Rows, counts: Rows) -> pa.Array:

@@ -136,14 +136,13 @@ def _sources(sources: Sequence[str] | None, table: ElementTable, options: BuildO
     return [uri.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for uri in sources]
 
 
-def _parts(decoded: list[tuple[npt.NDArray[np.int32], Leaves]]) -> dict[int, Part]:
+def _parts(decoded: list[Leaves]) -> dict[int, Part]:
     """Decoded elements by node."""
-    parts: dict[int, Part] = {}
-    for nodes, leaves in decoded:
-        edges = [*np.flatnonzero(np.diff(nodes, prepend=NO_NODE)).tolist(), len(nodes)]
-        for node, (begin, end) in zip(nodes[edges[:-1]].tolist(), itertools.pairwise(edges), strict=True):
-            parts[node] = Part(leaves, begin, end)
-    return parts
+    return {
+        node: Part(leaves, begin, end)
+        for leaves in decoded
+        for node, (begin, end) in zip(leaves.used.tolist(), itertools.pairwise(leaves.first.tolist()), strict=True)
+    }
 
 
 def _other_rows(table: ElementTable, paths: Paths, nesting: Nesting) -> dict[int, npt.NDArray[np.int64]]:

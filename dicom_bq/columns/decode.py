@@ -16,7 +16,7 @@ from dicom_bq.columns.flat import Flat
 from dicom_bq.columns.kinds import REASON_NUMBER
 from dicom_bq.columns.names import decode_names
 from dicom_bq.columns.numbers import decode_numbers
-from dicom_bq.columns.paths import Paths
+from dicom_bq.columns.paths import NO_NODE, Paths
 from dicom_bq.columns.text import Texts, split
 from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.problems import Place, Reason
@@ -30,12 +30,18 @@ class Leaves:
     """Decoded elements of one family and mode, sorted by node, then document order.
 
     Attributes:
+        used: Different nodes of the elements, ascending; int32.
+        first: First element of each of those, and the number of elements at the end; int64.
+        repeated: Their columns are arrays.
         rows: Element rows that fit; int64.
         values: Their values, one element's after the other's.
         starts: First value of each element; int64.
         counts: Values of each element; int64.
     """
 
+    used: npt.NDArray[np.int32]
+    first: npt.NDArray[np.int64]
+    repeated: bool
     rows: npt.NDArray[np.int64]
     values: pa.Array
     starts: npt.NDArray[np.int64]
@@ -66,9 +72,7 @@ class _Wanted:
 Repairs = list[tuple[npt.NDArray[np.int64], Reason]]
 
 
-def decode_leaves(
-    table: ElementTable, facts: TagFacts, paths: Paths, texts: Texts
-) -> tuple[list[tuple[npt.NDArray[np.int32], Leaves]], Repairs]:
+def decode_leaves(table: ElementTable, facts: TagFacts, paths: Paths, texts: Texts) -> tuple[list[Leaves], Repairs]:
     """Decode every element that has a column; those that do not fit go to OtherElements.
 
     Args:
@@ -78,13 +82,12 @@ def decode_leaves(
         texts: Its texts.
 
     Returns:
-        For each family and mode: the node of each element, ascending, and the elements; and rows repaired, by
-        reason.
+        The elements of each family and mode; and rows repaired, by reason.
     """
     leaf = np.flatnonzero((paths.place == Place.COLUMN) & ~table.walked)
     leaf = leaf[np.argsort(_small(paths.node.take(leaf)), kind="stable")]
     group = (facts.family.astype(np.int16) * 2 + facts.repeated).take(facts.code.take(leaf))
-    decoded: list[tuple[npt.NDArray[np.int32], Leaves]] = []
+    decoded: list[Leaves] = []
     repairs: Repairs = []
     for number in np.unique(group).tolist():
         rows = leaf[group == number]
@@ -100,9 +103,7 @@ def _small(nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.int16] | npt.NDArray[
     return nodes.astype(np.int16) if len(nodes) and nodes.max() < 1 << 15 else nodes
 
 
-def _fitting(
-    paths: Paths, rows: npt.NDArray[np.int64], flat: Flat, repeated: bool
-) -> tuple[npt.NDArray[np.int32], Leaves]:
+def _fitting(paths: Paths, rows: npt.NDArray[np.int64], flat: Flat, repeated: bool) -> Leaves:
     """Keep the elements that fit their column; send the others to OtherElements."""
     starts = np.cumsum(flat.counts) - flat.counts
     reason = flat.reason
@@ -116,7 +117,9 @@ def _fitting(
         rows, starts, counts = rows[good], starts[good], flat.counts[good]
     else:
         counts = flat.counts
-    return paths.node[rows], Leaves(rows, flat.values, starts, counts)
+    nodes = paths.node.take(rows)
+    first = np.flatnonzero(np.diff(nodes, prepend=NO_NODE))
+    return Leaves(nodes[first], np.append(first, len(rows)), repeated, rows, flat.values, starts, counts)
 
 
 def _text(wanted: _Wanted) -> Flat:

@@ -1,6 +1,11 @@
-"""PN to records of three groups with five components each (PS3.5 6.2.1)."""
+"""PN to records of three groups with five components each (PS3.5 6.2.1).
+
+Names repeat in a series: each is taken apart once, and every element looks up the parts of its own.
+"""
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +16,12 @@ from dicom_bq.columns.flat import Flat, per_element, reasons
 from dicom_bq.mapping import NAME_COMPONENTS, NAME_GROUPS
 from dicom_bq.problems import Reason
 
+Group: TypeAlias = tuple[str | None, ...]
+"""Components, as many as there are names for them; None for those without text."""
+
+GROUP_TYPE = pa.struct([(name, pa.string()) for name in NAME_COMPONENTS])
+NO_GROUP: Group = (None,) * len(NAME_COMPONENTS)
+
 
 def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
     """Person names to structs.
@@ -19,45 +30,38 @@ def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
         values: Trimmed names of all elements.
         counts: Names of each element.
     """
-    if not pc.any(pc.match_substring(values, "=")).as_py():  # nearly every name: one group, nothing to split
-        groups, group_counts = values, np.ones(len(values), np.int64)
-    else:
-        groups, group_counts = _parts(values, "=")
-    bad = group_counts > len(NAME_GROUPS)
-    bad |= pc.equal(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)  # one of several is empty
-    records = []
-    for number in range(min(int(group_counts.max(initial=1)), len(NAME_GROUPS))):
-        record, overflow = _group(_nth(groups, group_counts, number))
-        bad |= overflow
-        records.append(record)
-    records += [pa.nulls(len(values), records[0].type)] * (len(NAME_GROUPS) - len(records))
-    names = pa.StructArray.from_arrays(records, names=list(NAME_GROUPS))
+    codes = values.dictionary_encode()
+    taken_apart = [groups_of(text) for text in codes.dictionary.to_pylist()]
+    bad = np.array([groups is None for groups in taken_apart], np.bool_).take(codes.indices.to_numpy())
+    groups = [
+        _spread([groups[number] if groups else None for groups in taken_apart], codes.indices)
+        for number in range(len(NAME_GROUPS))
+    ]
+    names = pa.StructArray.from_arrays(groups, names=list(NAME_GROUPS))
     return Flat(names, counts, reasons(len(counts), (Reason.NOT_PARSEABLE, per_element(bad, counts))))
 
 
-def _group(values: pa.StringArray) -> tuple[pa.StructArray, npt.NDArray[np.bool_]]:
-    """One component group of every name; null where it is absent or empty."""
-    components, counts = _parts(values, "^")
-    leaves = [_nth(components, counts, number) for number in range(len(NAME_COMPONENTS))]
-    absent = pc.is_null(_or_null(values))
-    return pa.StructArray.from_arrays(leaves, names=list(NAME_COMPONENTS), mask=absent), counts > len(NAME_COMPONENTS)
+def groups_of(text: str) -> tuple[Group | None, ...] | None:
+    """The component groups of a name, None for those that are blank; None for what is no name."""
+    groups = tuple(map(_components, text.split("=")))
+    if not text or len(groups) > len(NAME_GROUPS) or any(group and len(group) > len(NO_GROUP) for group in groups):
+        return None
+    return groups + (None,) * (len(NAME_GROUPS) - len(groups))
 
 
-def _parts(values: pa.StringArray, delimiter: str) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
-    """All parts of all values; number of parts of each, 0 for null."""
-    lists = pc.split_pattern(values, delimiter)
-    counts = pc.list_value_length(lists).fill_null(0).to_numpy().astype(np.int64)
-    return lists.flatten(), counts
+def _components(group: str) -> Group | None:
+    group = group.strip(" ")
+    if not group:
+        return None
+    components = tuple(component.strip(" ") or None for component in group.split("^"))
+    return components + NO_GROUP[len(components) :]
 
 
-def _nth(parts: pa.StringArray, counts: npt.NDArray[np.int64], number: int) -> pa.StringArray:
-    """Part ``number`` of every value, trimmed; null where there is none or it is blank."""
-    starts = np.cumsum(counts) - counts
-    index = pa.array(starts + number, mask=counts <= number)
-    return _or_null(pc.utf8_trim(pc.take(parts, index), characters=" "))
-
-
-def _or_null(values: pa.StringArray) -> pa.StringArray:
-    """Null instead of empty text."""
-    empty = pc.equal(pc.binary_length(values), 0)
-    return pc.if_else(empty, pa.scalar(None, pa.string()), values)
+def _spread(groups: list[Group | None], indices: pa.Int32Array) -> pa.StructArray:
+    """One group of every name, given that of the different ones."""
+    if not any(groups):
+        return pa.nulls(len(indices), GROUP_TYPE)
+    columns = zip(*(group or NO_GROUP for group in groups), strict=True)
+    leaves = [pc.take(pa.array(column, pa.string()), indices) for column in columns]
+    absent = pa.array([group is None for group in groups], pa.bool_())
+    return pa.StructArray.from_arrays(leaves, fields=list(GROUP_TYPE), mask=pc.take(absent, indices))
