@@ -50,7 +50,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("decode: numbers", ("dicom_bq.columns.decode:decode_numbers",)),
     ("nesting", ("dicom_bq.columns.build:settle_sequences", "dicom_bq.columns.build:nest")),
-    ("OtherElements", ("dicom_bq.columns.build:_other_rows", "dicom_bq.columns.build:raw_texts")),
+    ("OtherElements", ("dicom_bq.columns.build:_other", "dicom_bq.columns.build:raw_texts")),
     ("DroppedTags", ("dicom_bq.columns.build:_dropped",)),
     ("schema", ("dicom_bq.columns.build:TableSchema.from_paths", "dicom_bq.schema:TableSchema.to_arrow")),
     ("assemble", ("dicom_bq.columns.build:Assembly.columns",)),

@@ -42,8 +42,7 @@ class Assembly:
         paths: Nodes.
         nesting: Numbers of containers.
         parts: Decoded elements by node.
-        other_rows: Elements of each OtherElements node, sorted by container, then tag.
-        other: Their texts, by node.
+        other: Elements of each OtherElements node, sorted by container, then tag.
         dropped: Names, references and list offsets of DroppedTags.
         sources: URI of each instance, for SourceDicomStore.
         visited: Nodes that got a column.
@@ -54,7 +53,6 @@ class Assembly:
     paths: Paths
     nesting: Nesting
     parts: dict[int, Part]
-    other_rows: dict[int, Rows]
     other: dict[int, OtherTexts]
     dropped: tuple[pa.StringArray, pa.StringArray, Rows]
     sources: Sequence[str] | None
@@ -86,7 +84,7 @@ class Assembly:
 
     def _maker(self, column: Column, child: int) -> Callable[[Column, pa.DataType, int, int], pa.Array] | None:
         if column.key == OTHER_ELEMENTS_KEY:
-            return self._other if child in self.other_rows else None
+            return self._other if child in self.other else None
         if is_sequence(column.key):
             return self._sequence if self.nesting.sizes[child] else None
         if child not in self.parts:
@@ -130,7 +128,8 @@ class Assembly:
         return list_array(records, holder[order], size, kind)
 
     def _other(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
-        rows, texts = self.other_rows[node], self.other[node]
+        texts = self.other[node]
+        rows = texts.rows
         data_type = kind.value_type.field(1).type
         parts = _gather(texts.parts, texts.starts, texts.counts)
         data = list_array(parts, np.repeat(np.arange(len(rows)), texts.counts), len(rows), data_type)

@@ -21,13 +21,13 @@ import pyarrow as pa
 
 from dicom_bq.columns.account import count_problems
 from dicom_bq.columns.assemble import Assembly, Part
-from dicom_bq.columns.decode import Leaves, decode_leaves
+from dicom_bq.columns.decode import Leaves, decode_leaves, stable_order
 from dicom_bq.columns.dropped import references
 from dicom_bq.columns.facts import TagFacts, tag_facts, vr_facts
 from dicom_bq.columns.nesting import Nesting, nest, settle_sequences
-from dicom_bq.columns.other import raw_texts
+from dicom_bq.columns.other import OtherTexts, raw_texts
 from dicom_bq.columns.paths import NO_NODE, ROOT_NODE, Paths, find_paths
-from dicom_bq.columns.text import read_texts
+from dicom_bq.columns.text import Texts, read_texts
 from dicom_bq.elements import ElementTable
 from dicom_bq.mapping import NumericStrings
 from dicom_bq.problems import Place, Problems, Reason
@@ -95,19 +95,17 @@ def build(
     filled = settle_sequences(table, paths)
     nesting = nest(table, paths, filled)
     parts = _parts(decoded)
-    other_rows = _other_rows(table, paths, nesting)
+    other = _other(table, paths, nesting, texts)
     if schema is None:
-        leaves = [paths.path(node) for node in (*parts, *other_rows)]
+        leaves = [paths.path(node) for node in (*parts, *other)]
         schema = TableSchema.from_paths(
             leaves, include_source_store=options.include_source_store, numeric_strings=options.numeric_strings
         )
-    other = {node: raw_texts(table, texts, rows) for node, rows in other_rows.items()}
     assembly = Assembly(
         table,
         paths,
         nesting,
         parts,
-        other_rows,
         other,
         _dropped(table, paths),
         _sources(sources, table, options),
@@ -145,12 +143,18 @@ def _parts(decoded: list[Leaves]) -> dict[int, Part]:
     }
 
 
-def _other_rows(table: ElementTable, paths: Paths, nesting: Nesting) -> dict[int, npt.NDArray[np.int64]]:
+def _other(table: ElementTable, paths: Paths, nesting: Nesting, texts: Texts) -> dict[int, OtherTexts]:
     """Elements of each OtherElements column, by container, then tag."""
     rows = np.flatnonzero(paths.place == Place.OTHER)
-    rows = rows[np.lexsort((table.tag.take(rows), nesting.ordinal.take(rows), paths.node.take(rows)))]
-    nodes, first = np.unique(paths.node.take(rows), return_index=True)
-    return dict(zip(nodes.tolist(), np.split(rows, first[1:]), strict=True)) if len(rows) else {}
+    rows = rows[stable_order(paths.node.take(rows))]
+    node, container, tag = paths.node.take(rows), nesting.ordinal.take(rows), table.tag.take(rows)
+    falls = (container[1:] < container[:-1]) | (container[1:] == container[:-1]) & (tag[1:] < tag[:-1])
+    if np.any(falls & (node[1:] == node[:-1])):  # PS3.5 7.1 wants tags to ascend, and mostly they do
+        rows = rows[np.lexsort((tag, container, node))]
+    every, nodes = raw_texts(table, texts, rows), paths.node.take(rows)
+    first = np.flatnonzero(np.diff(nodes, prepend=NO_NODE))
+    edges = itertools.pairwise([*first.tolist(), len(rows)])
+    return {node: every.where(slice(*edge)) for node, edge in zip(nodes[first].tolist(), edges, strict=True)}
 
 
 def _dropped(table: ElementTable, paths: Paths) -> tuple[pa.StringArray, pa.StringArray, npt.NDArray[np.int64]]:

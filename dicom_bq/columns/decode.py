@@ -85,7 +85,7 @@ def decode_leaves(table: ElementTable, facts: TagFacts, paths: Paths, texts: Tex
         The elements of each family and mode; and rows repaired, by reason.
     """
     leaf = np.flatnonzero((paths.place == Place.COLUMN) & ~table.walked)
-    leaf = leaf[np.argsort(_small(paths.node.take(leaf)), kind="stable")]
+    leaf = leaf[stable_order(paths.node.take(leaf))]
     group = (facts.family.astype(np.int16) * 2 + facts.repeated).take(facts.code.take(leaf))
     decoded: list[Leaves] = []
     repairs: Repairs = []
@@ -98,9 +98,10 @@ def decode_leaves(table: ElementTable, facts: TagFacts, paths: Paths, texts: Tex
     return decoded, repairs
 
 
-def _small(nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.int16] | npt.NDArray[np.int32]:
-    """Node numbers in 16 bits where they fit: numpy sorts those by radix."""
-    return nodes.astype(np.int16) if len(nodes) and nodes.max() < 1 << 15 else nodes
+def stable_order(nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """What sorts elements by node, and leaves those of one node in document order."""
+    small = len(nodes) and nodes.max() < 1 << 15  # numpy sorts 16 bits by radix
+    return np.argsort(nodes.astype(np.int16) if small else nodes, kind="stable")
 
 
 def _fitting(paths: Paths, rows: npt.NDArray[np.int64], flat: Flat, repeated: bool) -> Leaves:

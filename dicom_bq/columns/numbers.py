@@ -72,16 +72,23 @@ def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.
 def raw_numbers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """All numbers in binary elements of one VR, as they are stored; a rest shorter than a number is left out."""
     rule = vr_rules.load().vr[VR_CODES[int(table.vr[rows[0]])]]
-    size = rule.unit
-    starts = ranges(np.zeros(len(rows), np.int64), table.length[rows] // size) * size
-    starts += np.repeat(table.offset[rows], table.length[rows] // size)
-    gathered = table.arena[starts[:, None] + np.arange(size)]
+    size, counts = rule.unit, table.length.take(rows) // rule.unit
+    before = np.cumsum(counts) - counts
+    starts = np.repeat(table.offset.take(rows) - before * size, counts)
+    starts += np.arange(len(starts)) * size
     if rule.family is Family.ATTRIBUTE_TAG:
-        pairs = gathered.view("<u2").astype(np.int64)
-        tags: npt.NDArray[Any] = (pairs[:, 0] << 16) | pairs[:, 1]
+        group, element = _at(table.arena, starts, "<u2"), _at(table.arena, starts + 2, "<u2")
+        tags: npt.NDArray[Any] = group.astype(np.int64) << 16 | element
         return tags
-    numbers: npt.NDArray[Any] = gathered.view(str(rule.binary))[:, 0]
-    return numbers
+    return _at(table.arena, starts, str(rule.binary))
+
+
+def _at(arena: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], kind: str) -> npt.NDArray[Any]:
+    """Numbers at places of an arena, aligned or not, without a copy of their bytes."""
+    last = len(arena) - np.dtype(kind).itemsize
+    numbers = np.ndarray((max(last + 1, 0),), kind, buffer=arena.data, strides=(1,))
+    found: npt.NDArray[Any] = numbers[starts]
+    return found
 
 
 def _decode_binary(

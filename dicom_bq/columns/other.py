@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +26,20 @@ class OtherTexts:
     """Raw values of elements as text.
 
     Attributes:
+        rows: The elements; int64.
         parts: All texts.
         starts: First text of each element; int64.
         counts: Texts of each element; int64.
     """
 
+    rows: npt.NDArray[np.int64]
     parts: pa.StringArray
     starts: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
+
+    def where(self, chosen: slice) -> OtherTexts:
+        """Some of them."""
+        return OtherTexts(self.rows[chosen], self.parts, self.starts[chosen], self.counts[chosen])
 
 
 def raw_texts(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64]) -> OtherTexts:
@@ -41,30 +50,45 @@ def raw_texts(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64]) ->
         texts: Its texts.
         rows: Elements that are not opaque.
     """
+    vr, facts = table.vr.take(rows), vr_facts()
+    group = _groups().take(vr)
+    binary = np.flatnonzero(~facts.text.take(vr))
+    group[binary[table.length[rows[binary]] % np.maximum(facts.unit[vr[binary]], 1) != 0]] = _BROKEN
     parts: list[pa.Array] = []
     starts, counts, total = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), 0
-    vr = table.vr[rows]
+    for number in np.flatnonzero(np.bincount(group)).tolist():
+        at = np.flatnonzero(group == number)
+        values, sizes = _reader(number)(table, texts, rows[at])
+        starts[at], counts[at] = total + np.cumsum(sizes) - sizes, sizes
+        parts.append(values)
+        total += len(values)
+    return OtherTexts(rows, pa.concat_arrays(parts) if parts else pa.array([], pa.string()), starts, counts)
+
+
+_Read: TypeAlias = tuple[pa.StringArray, npt.NDArray[np.int64]]
+_BROKEN = 255
+"""Group of binary values that are no whole number of numbers."""
+
+
+@cache
+def _groups() -> npt.NDArray[np.uint8]:
+    """By VR number: the first VR that is read in the same way, which for a number is none but itself."""
     facts = vr_facts()
-    broken = ~facts.text[vr] & (table.length[rows] % np.maximum(facts.unit[vr], 1) != 0)
-    groups = [(np.flatnonzero(broken), _hexadecimal)]
-    for number in np.unique(vr[~broken]).tolist():
-        groups.append((np.flatnonzero((vr == number) & ~broken), _reader(number)))
-    for at, read in groups:
-        if len(at):
-            values, sizes = read(table, texts, rows[at])
-            starts[at], counts[at] = total + np.cumsum(sizes) - sizes, sizes
-            parts.append(values)
-            total += len(values)
-    return OtherTexts(pa.concat_arrays(parts) if parts else pa.array([], pa.string()), starts, counts)
+    ways = [
+        (True, splits, trim == Trim.BOTH) if text else (False, number, False)
+        for number, (text, splits, trim) in enumerate(
+            zip(facts.text.tolist(), facts.splits.tolist(), facts.trim.tolist(), strict=True)
+        )
+    ]
+    return np.array([ways.index(way) for way in ways], np.uint8)
 
 
-_Read = tuple[pa.StringArray, npt.NDArray[np.int64]]
-
-
-def _reader(number: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    if not vr_facts().text[number]:
+def _reader(group: int) -> Callable[[ElementTable, Texts, npt.NDArray[np.int64]], _Read]:
+    if group == _BROKEN:
+        return _hexadecimal
+    if not vr_facts().text[group]:
         return _number_texts
-    return _split_texts if vr_facts().splits[number] else _whole_texts
+    return _split_texts if vr_facts().splits[group] else _whole_texts
 
 
 def _whole_texts(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64]) -> _Read:

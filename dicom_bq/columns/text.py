@@ -115,7 +115,7 @@ def split(values: pa.StringArray, trim_both: bool) -> tuple[pa.StringArray, npt.
     """Split texts at backslashes (PS3.5 6.4) and trim the components.
 
     Args:
-        values: Whole values.
+        values: Whole values, their trailing spaces removed.
         trim_both: Remove leading spaces of components, not trailing ones alone.
 
     Returns:
@@ -123,5 +123,9 @@ def split(values: pa.StringArray, trim_both: bool) -> tuple[pa.StringArray, npt.
     """
     lists = pc.split_pattern(values, "\\")
     counts = np.diff(lists.offsets.to_numpy()).astype(np.int64)
-    trimmed = (pc.utf8_trim if trim_both else pc.utf8_rtrim)(lists.flatten(), characters=" ")
-    return trimmed, counts
+    parts, text = lists.flatten(), contents(values).tobytes()
+    if b" \\" in text:
+        parts = pc.utf8_rtrim(parts, characters=" ")
+    if trim_both and pc.any(pc.starts_with(parts, " ")).as_py():
+        parts = pc.utf8_ltrim(parts, characters=" ")
+    return parts, counts

@@ -23,7 +23,7 @@ Array: TypeAlias = npt.NDArray[Any]
 PADDING = 32
 """Bytes after the last file in an arena: a header may be looked at past a file's end, never past the arena's."""
 HALF, WORD = np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
-ITEM_WORD, PIXEL_DATA_WORD = np.uint64(0xE000FFFE), np.uint64(0x00107FE0)
+ITEM_WORD, PIXEL_DATA_WORD = np.uint32(0xE000FFFE), np.uint64(0x00107FE0)
 DELIMITER_HALF = np.uint64(0xFFFE)
 UNDEFINED = np.uint64(UNDEFINED_LENGTH)
 ENCAPSULATED, ODD = 1 << 40, 1 << 41
@@ -157,25 +157,29 @@ def advance(arena: Array, start: Array, end: Array, form: Form) -> Lanes:
     stop, at_item = start.copy(), np.zeros(len(start), np.bool_)
     lane, position, last = np.arange(len(start), dtype=np.int32), start, end - 8
     steps: list[tuple[Array, Array, Array, Array]] = []
-    while len(lane):
+    while True:
+        inside = (position <= last).nonzero()[0]  # numbers pick out eight times as fast as booleans do
+        if len(inside) < len(lane):
+            outside = (position > last).nonzero()[0]
+            stop[lane[outside]] = position[outside]
+            lane, position, last = lane[inside], position[inside], last[inside]
+        if not len(lane):
+            break
         if len(steps) >= LONG_RUN and len(lane) < FEW_LANES:
             stop[lane] = ODD
             break
-        inside = (position <= last).nonzero()[0]  # numbers pick out eight times as fast as booleans do
-        if len(inside) < len(lane):
-            lane, position, last = lane[inside], position[inside], last[inside]
         header = word_at[position]
         if form.big_endian:
             header = _turned(header)
         if steps:
-            stays = (header & WORD) == ITEM_WORD
-            if stays.any():
-                at_item[lane[stays.nonzero()[0]]] = True
+            stays = header.view("<u4")[::2] == ITEM_WORD
+            at = stays.nonzero()[0]
+            if len(at):
+                at_item[lane[at]], stop[lane[at]] = True, position[at]
                 going = (~stays).nonzero()[0]
                 lane, position, last, header = lane[going], position[going], last[going], header[going]
-        length, following = read(word_at, position, header, big_endian=form.big_endian)
+        length, following = read(word_at, position, header, form, first=not steps)
         steps.append((lane, position, header, length))
-        stop[lane] = following
         position = following
     return _stopped(start, stop, at_item, steps)
 
@@ -190,32 +194,45 @@ def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array,
     return Lanes(start, stop, at_item, count, lane, step, position, header, length.astype(np.int64))
 
 
-def _explicit_step(word_at: Array, position: Array, header: Array, *, big_endian: bool) -> tuple[Array, Array]:
-    """Length of each element, and where its lane goes on. Most have a 16-bit length; the others are looked at again."""
-    code = vr_table().take(((header >> np.uint64(32)) & HALF).view(np.int64))
+def _explicit_step(word_at: Array, position: Array, header: Array, form: Form, *, first: bool) -> tuple[Array, Array]:
+    """Length of each element, and where its lane goes on. Most have a 16-bit length; the others are looked at again.
+
+    An item begins a lane. The length of any other delimiter is 0, which is no VR; where it is not, the file is odd.
+    """
+    code = vr_table().take(header.view("<u2")[2::4])
+    if first:
+        code[(header & HALF) == DELIMITER_HALF] = NOT_A_VR
     length = header >> np.uint64(48)
     following = position + length.view(np.int64)
     following += 8
-    other = ((code >= LONG) | ((header & HALF) == DELIMITER_HALF)).nonzero()[0]
+    other = (code >= LONG).nonzero()[0]
     if len(other):
-        length[other], following[other] = _long_step(word_at, position[other], header[other], code[other], big_endian)
+        length[other], following[other] = _long_step(word_at, position[other], header[other], code[other], form)
     return length, following
 
 
-def _long_step(word_at: Array, position: Array, header: Array, code: Array, big_endian: bool) -> tuple[Array, Array]:
+@cache
+def _long_lengths() -> tuple[Array, Array]:
+    """By VR number plus ``LONG``: where the 32-bit length stands in a header; whether to pass over the value."""
+    at, over = np.full(256, 8), np.ones(256, np.int64)
+    at[NOT_A_VR], over[NOT_A_VR], over[SQ | LONG] = 4, 0, 0  # of delimiters (PS3.5 7.5); items are read
+    return at, over
+
+
+def _long_step(word_at: Array, position: Array, header: Array, code: Array, form: Form) -> tuple[Array, Array]:
     """As ``_explicit_step`` for items, delimiters, VRs with a 32-bit length (PS3.5 7.1.2), and what is no VR."""
-    delimiter = (header & HALF) == DELIMITER_HALF
-    length_at = position + 8
-    length_at[np.flatnonzero(delimiter)] -= 4
-    length = _length(word_at[length_at], big_endian=big_endian)
-    sequence = code == (SQ | LONG)
+    places, passes = _long_lengths()
+    length_at = position + places.take(code)
+    over = passes.take(code)
+    length = _length(word_at[length_at], big_endian=form.big_endian)
     following = length_at + 4
-    over = np.flatnonzero(~(delimiter | sequence))
-    following[over] += length[over].view(np.int64)
-    odd = (code == NOT_A_VR) & ~delimiter
-    undefined = (length == UNDEFINED) & ~delimiter & ~sequence
-    encapsulated = undefined & (code != (UN | LONG)) & opaque_codes()[code & (LONG - 1)] & ~odd
-    _mark(following, header, odd | undefined, encapsulated)
+    following += length.view(np.int64) * over
+    odd = (code == NOT_A_VR) & ((header & HALF) != DELIMITER_HALF)
+    undefined = (length == UNDEFINED) & (over > 0)
+    odd |= undefined
+    if odd.any():
+        opaque = undefined & (code != (UN | LONG)) & opaque_codes()[code & (LONG - 1)]
+        _mark(following, header, odd, opaque)
     return length, following
 
 
@@ -225,7 +242,7 @@ def _length(words_: Array, *, big_endian: bool) -> Array:
     return low.astype(np.uint32).byteswap().astype(np.uint64) if big_endian else low
 
 
-def _implicit_step(word_at: Array, position: Array, header: Array, *, big_endian: bool) -> tuple[Array, Array]:
+def _implicit_step(word_at: Array, position: Array, header: Array, form: Form, *, first: bool) -> tuple[Array, Array]:
     """As ``_explicit_step``; the dictionary tells what is a sequence, and any undefined length may be one."""
     sequences, opaque = tag_sets()
     tag, length = header & WORD, header >> np.uint64(32)
@@ -240,12 +257,13 @@ def _implicit_step(word_at: Array, position: Array, header: Array, *, big_endian
     following = position + 8
     skipped = np.flatnonzero(~descend)
     following[skipped] += length[skipped].astype(np.int64)
-    _mark(following, header, not_sequence | (tag == 0), not_sequence)
+    odd = not_sequence | (tag == 0)
+    if odd.any():
+        _mark(following, header, odd, not_sequence)
     return length, following
 
 
 def _mark(following: Array, header: Array, odd: Array, undefined: Array) -> None:
     """Stop lanes for good where they are odd; an undefined length may be that of the data set's Pixel Data."""
-    if odd.any():
-        following[odd] = ODD
-        following[undefined & ((header & WORD) == PIXEL_DATA_WORD)] = ENCAPSULATED
+    following[odd] = ODD
+    following[undefined & ((header & WORD) == PIXEL_DATA_WORD)] = ENCAPSULATED

@@ -186,6 +186,9 @@ def _tokens(
         code &= LONG - 1
     element = word >> np.uint64(16)
     item = delimiter & (element == 0xE000)
+    item_end, sequence_end = delimiter & (element == 0xE00D), delimiter & (element == 0xE0DD)
+    ends = np.flatnonzero(item_end | sequence_end)
+    length[ends] = header[ends] >> np.uint64(32)  # a lane may have taken what is not 0 for a VR
     first = np.zeros(len(span.start) + 1, np.int64)
     np.cumsum(np.bincount(owner, sizes, len(span.start)).astype(np.int64), out=first[1:])
     tokens = Tokens(
@@ -194,8 +197,8 @@ def _tokens(
         length=length,
         opens=sequence | item,
         item=item,
-        item_end=delimiter & (element == 0xE00D),
-        sequence_end=delimiter & (element == 0xE0DD),
+        item_end=item_end,
+        sequence_end=sequence_end,
         file=file,
         first=first,
         end=span.end,
@@ -229,7 +232,8 @@ def _judge(
     short = (stop < ENCAPSULATED) & ~(over & opaque) & (span.missing > 0)
     sound = nested.well_formed & ~empty
     delimiter = np.flatnonzero((word & HALF) == DELIMITER_HALF)
-    known = tokens.item[delimiter] | tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
+    ends = tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
+    known = tokens.item[delimiter] | ends & (tokens.length[delimiter] == 0)
     sound[tokens.file[delimiter[~known]]] = False
     verdict = np.full(len(stop), Verdict.ODD, np.uint8)
     verdict[short] = Verdict.UNFINISHED
