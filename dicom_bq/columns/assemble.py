@@ -153,10 +153,9 @@ def _lists(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: pa.
         kind: Arrow type of the column.
         size: Rows.
     """
-    offsets = np.zeros(size + 1, np.int32)
-    offsets[holder + 1] = counts
-    np.cumsum(offsets, out=offsets)
-    return pa.ListArray.from_arrays(pa.array(offsets), _gather(values, starts, counts), type=kind)
+    sizes = np.zeros(size, np.int64)
+    sizes[holder] = counts
+    return _list_array(_gather(values, starts, counts), sizes, kind)
 
 
 def _gather(values: pa.Array, starts: Rows, counts: Rows) -> pa.Array:
@@ -179,9 +178,14 @@ def list_array(values: pa.Array, holder: Rows, size: int, kind: pa.DataType) -> 
         size: Rows.
         kind: Arrow type of the column.
     """
-    offsets = np.zeros(size + 1, np.int32)
-    np.cumsum(np.bincount(holder, minlength=size), out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+    return _list_array(values, np.bincount(holder, minlength=size), kind)
+
+
+def _list_array(values: pa.Array, sizes: Rows, kind: pa.ListType) -> pa.Array:
+    """A list column of the size of each row's list."""
+    offsets = np.zeros(len(sizes) + 1, np.int32)
+    sizes.cumsum(out=offsets[1:])
+    return pa.Array.from_buffers(kind, len(sizes), [None, pa.py_buffer(offsets)], null_count=0, children=[values])
 
 
 def empty_column(kind: pa.DataType, size: int) -> pa.Array:

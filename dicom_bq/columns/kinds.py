@@ -1,7 +1,7 @@
 """Kinds of elements: where one belongs as far as its tag, its VR, and whether it was read as a sequence decide alone.
 
-A batch has hundreds of thousands of elements and a few hundred tags: the rules are applied to each kind that there
-could be, and every element looks up what became of its own.
+A batch has hundreds of thousands of elements of a few hundred kinds: the rules are applied to each kind once, and
+every element looks up what became of its own.
 """
 
 from __future__ import annotations
@@ -42,39 +42,33 @@ class Kinds:
 
 
 def find_kinds(table: ElementTable, facts: TagFacts) -> Kinds:
-    """Decide for every kind that the elements of a batch can be of.
+    """Decide for every kind that an element of a batch is of.
 
     Args:
         table: The batch.
         facts: Its tags' facts.
     """
-    family = facts.family[:, None, None]
-    stored = vr_facts().family[None, :, None]
-    walked = np.array([False, True])[None, None, :]
+    number = (facts.code * len(VR_CODES) + table.vr) * 2 + table.walked
+    count = len(facts.keys) * len(VR_CODES) * 2
+    used = np.flatnonzero(np.bincount(number, minlength=count))
+    code, stored, walked = used // (2 * len(VR_CODES)), vr_facts().family[used // 2 % len(VR_CODES)], used % 2 == 1
+    family = facts.family[code]
     known, opaque = family < NOT_DATA, (stored == OPAQUE) & ~walked
-    readable = _readable()[facts.family][:, vr_facts().family][:, :, None]
-    place = np.full((len(family), len(VR_CODES), 2), Place.COLUMN, np.uint8)
-    reason = np.zeros(place.shape, np.uint8)
     rules: tuple[tuple[npt.NDArray[np.bool_], Place, Reason | None], ...] = (
         (known & (family != SEQUENCE) & walked, Place.DROPPED, Reason.NOT_A_SEQUENCE),
         (known & opaque, Place.DROPPED, Reason.WRONG_VR),
         ((family == OPAQUE) | (~known & opaque), Place.DROPPED, Reason.EXCLUDED_VR),
         ((family == UNKNOWN) & ~opaque & ~walked, Place.OTHER, None),
-        (known & (family != OPAQUE) & ~opaque & ~walked & ~readable, Place.OTHER, Reason.WRONG_VR),
+        (known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored], Place.OTHER, Reason.WRONG_VR),
         (family == NOT_DATA, Place.NOT_DATA, None),
     )
+    place, reason = np.full(count, Place.COLUMN, np.uint8), np.zeros(count, np.uint8)
     for applies, where, why in rules:  # of several that apply the last counts
-        chosen = np.broadcast_to(applies, place.shape)
-        place[chosen], reason[chosen] = where, REASON_NUMBER[why] if why else 0
-    descends = np.broadcast_to(walked & ((family == SEQUENCE) | (family == UNKNOWN)), place.shape)
-    records = facts.repeater + np.uint8(2) * (facts.family == FAMILY_NUMBER[Family.PERSON_NAME])
-    return Kinds(
-        number=(facts.code * len(VR_CODES) + table.vr) * 2 + table.walked,
-        place=place.ravel(),
-        reason=reason.ravel(),
-        descends=descends.ravel(),
-        records=np.repeat(records.astype(np.uint8), len(VR_CODES) * 2),
-    )
+        place[used[applies]], reason[used[applies]] = where, REASON_NUMBER[why] if why else 0
+    descends, records = np.zeros(count, np.bool_), np.zeros(count, np.uint8)
+    descends[used] = walked & ((family == SEQUENCE) | (family == UNKNOWN))
+    records[used] = facts.repeater[code] + np.uint8(2) * (family == FAMILY_NUMBER[Family.PERSON_NAME])
+    return Kinds(number, place, reason, descends, records)
 
 
 @cache

@@ -5,6 +5,7 @@ Names repeat in a series: each is taken apart once, and every element looks up t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +21,8 @@ Group: TypeAlias = tuple[str | None, ...]
 """Components, as many as there are names for them; None for those without text."""
 
 GROUP_TYPE = pa.struct([(name, pa.string()) for name in NAME_COMPONENTS])
+LONGEST_KNOWN = 256
+"""Characters of a name that is remembered from one batch to the next; three groups may have 64 each (PS3.5 6.2)."""
 NO_GROUP: Group = (None,) * len(NAME_COMPONENTS)
 
 
@@ -31,7 +34,9 @@ def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
         counts: Names of each element.
     """
     codes = values.dictionary_encode()
-    taken_apart = [groups_of(text) for text in codes.dictionary.to_pylist()]
+    taken_apart = [
+        _known_groups(text) if len(text) <= LONGEST_KNOWN else groups_of(text) for text in codes.dictionary.to_pylist()
+    ]
     bad = np.array([groups is None for groups in taken_apart], np.bool_).take(codes.indices.to_numpy())
     groups = [
         _spread([groups[number] if groups else None for groups in taken_apart], codes.indices)
@@ -47,6 +52,9 @@ def groups_of(text: str) -> tuple[Group | None, ...] | None:
     if not text or len(groups) > len(NAME_GROUPS) or any(group and len(group) > len(NO_GROUP) for group in groups):
         return None
     return groups + (None,) * (len(NAME_GROUPS) - len(groups))
+
+
+_known_groups = lru_cache(1 << 14)(groups_of)
 
 
 def _components(group: str) -> Group | None:

@@ -120,20 +120,25 @@ def _levels(tokens: Tokens, delimiter: Array, close: Array) -> Array:
 
 
 def _holders(tokens: Tokens, level: Array, wanted: Array) -> Array:
-    """The latest opening token one level out, of the same file."""
-    holder = np.full(len(level), NONE, np.int64)
-    nested, opens = np.flatnonzero((level > 0) & wanted), np.flatnonzero(tokens.opens & wanted)
-    level_of_nested, level_of_open = level[nested], level[opens]
-    for outer in range(int(level_of_nested.max(initial=0))):
-        inner = nested[np.flatnonzero(level_of_nested == outer + 1)]
-        candidates = opens[np.flatnonzero(level_of_open == outer)]
-        if not len(inner) or not len(candidates):
-            continue
-        place = np.searchsorted(candidates, inner) - 1
-        found = candidates[np.maximum(place, 0)]
-        good = (place >= 0) & (tokens.file[found] == tokens.file[inner])
-        holder[inner[good]] = found[good]
-    return holder
+    """The latest opening token one level out, of the same file.
+
+    Tokens of one level that follow each other have the same holder; where the level rises, the token before opened.
+    Only where it falls back into a bracket that was opened further up, that is looked for.
+    """
+    run = np.append(0, np.flatnonzero(level[1:] != level[:-1]) + 1) if len(level) else np.zeros(0, np.int64)
+    level_of_run = level[run]
+    rises = level_of_run > np.append(NONE, level_of_run[:-1])
+    holder = np.where(rises & (level_of_run > 0), run - 1, NONE)
+    back = np.flatnonzero(~rises & (level_of_run > 0) & wanted[run])
+    opens = np.flatnonzero(tokens.opens & wanted)
+    level_of_back, level_of_open = level_of_run[back], level[opens]
+    for outer in range(int(level_of_back.max(initial=0))):
+        inner = back[np.flatnonzero(level_of_back == outer + 1)]
+        candidates = np.append(opens[np.flatnonzero(level_of_open == outer)], NONE)
+        found = candidates[np.searchsorted(candidates[:-1], run[inner]) - 1]  # NONE where there is none before
+        same = np.flatnonzero(tokens.file[found] == tokens.file[run[inner]])
+        holder[inner[same]] = found[same]
+    return np.repeat(holder, np.diff(run, append=len(level)))
 
 
 def _check_closes(
