@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,10 @@ LATIN_1 = "latin_1"
 LATIN_1_HALF = re.compile("[\x80-\xff]")
 LEFT_IN_TEXT = {"iso_ir_58": "\x1b$)A"}
 """Designations (PS3.3 tables C.12-3 and C.12-4) that the decoder of their own encoding leaves in the text."""
+LONGEST_KNOWN = 256
+"""Bytes of a value that is remembered from one batch to the next."""
+_Decoded: TypeAlias = tuple[bytes, Reason | None]
+"""A value in UTF-8, and what is to be said of it."""
 
 
 @cache
@@ -62,29 +67,42 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
     sets, set_of = _character_sets(table, rows)
     values, value_of = distinct_values(table.arena, table.offset.take(rows), table.length.take(rows))
     keys, key_of = np.unique((value_of * len(sets) + set_of) * 2 + (table.vr[rows] == PN), return_inverse=True)
-    texts, reasons = [], []
     with quiet():
-        for key in keys.tolist():
-            encodings = sets[key // 2 % len(sets)]
-            text = decode(values[key // 2 // len(sets)], encodings, is_name=bool(key % 2))
-            texts.append(text.encode("utf-8", "replace"))
-            reasons.append(_reason(text, encodings))
-    return _replaced(table, rows, [texts[key] for key in key_of.tolist()], [reasons[key] for key in key_of.tolist()])
+        found = [
+            _remembered(values[key // 2 // len(sets)], sets[key // 2 % len(sets)], bool(key % 2))
+            for key in keys.tolist()
+        ]
+    return _replaced(table, rows, found, key_of)
+
+
+def _remembered(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> _Decoded:
+    """Institutions and physicians are the same in batch after batch; long values are hardly ever."""
+    return (_known if len(raw) <= LONGEST_KNOWN else _decoded)(raw, encodings, is_name)
+
+
+def _decoded(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> _Decoded:
+    text = decode(raw, encodings, is_name=is_name)
+    return text.encode("utf-8", "replace"), _reason(text, encodings)
+
+
+_known = lru_cache(1 << 14)(_decoded)
 
 
 def _replaced(
-    table: ElementTable, rows: npt.NDArray[np.int64], values: list[bytes], reasons: list[Reason | None]
+    table: ElementTable, rows: npt.NDArray[np.int64], found: Sequence[_Decoded], number: npt.NDArray[np.int64]
 ) -> ElementTable:
-    """Put the new values of some rows behind the arena."""
+    """Put the new values of some rows behind the arena; ``number`` is of each one's in ``found``."""
     offset, length = table.offset.copy(), table.length.copy()
-    length[rows] = [len(value) for value in values]
-    offset[rows] = len(table.arena) + np.cumsum(length[rows]) - length[rows]
+    sizes = np.array([len(value) for value, _ in found], np.int64).take(number)
+    length[rows] = sizes
+    offset[rows] = len(table.arena) + np.cumsum(sizes) - sizes
     notes = [
-        Note(int(table.instance[row]), row, reason, int(table.tag[row]))
-        for row, reason in zip(rows.tolist(), reasons, strict=True)
-        if reason
+        Note(int(table.instance[rows[at]]), int(rows[at]), reason, int(table.tag[rows[at]]))
+        for at in np.flatnonzero(np.array([reason is not None for _, reason in found]).take(number)).tolist()
+        if (reason := found[number[at]][1])
     ]
-    arena = np.concatenate([table.arena, np.frombuffer(b"".join(values), np.uint8)])
+    fresh = b"".join(found[key][0] for key in number.tolist())
+    arena = np.concatenate([table.arena, np.frombuffer(fresh, np.uint8)])
     return replace(table, arena=arena, offset=offset, length=length, notes=(*table.notes, *notes))
 
 

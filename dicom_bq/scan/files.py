@@ -80,7 +80,7 @@ def scan_files(
         else:
             skipped.append(outcome)
     missed = {failure.uri for failure in failures} | {skip.uri for skip in skipped}
-    read = tuple(uri for uri in uris if uri not in missed)
+    read = tuple(uri for uri in uris if uri not in missed) if missed else tuple(uris)
     scalar = as_table(batch.rows, b"".join(batch.chunks))
     odd = np.zeros(len(uris), np.bool_)
     odd[pieces.odd] = True

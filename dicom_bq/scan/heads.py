@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -93,40 +94,45 @@ def read_heads(places: Sequence[Place], offsets: Array, size: int) -> Heads:
         offsets: Where in each file to begin, mostly 0; int64.
         size: Bytes, even.
     """
-    count = len(places)
+    count, begins = len(places), offsets.tolist()
     arena = np.empty(count * size + PADDING, np.uint8)
-    view = arena.data
-    start = np.arange(count, dtype=np.int64) * size
-    end, missing = start.copy(), np.full(count, -1, np.int64)
-    for number, descriptor in _opened(places, offsets, size):
+    got, missing = [0] * count, [-1] * count
+    for number, descriptor in _opened(places, begins, size):
+        room = arena.data[number * size : (number + 1) * size]
         try:
-            status, place = os.fstat(descriptor), places[number]
-            if stat.S_ISREG(status.st_mode) and place.modified in {None, status.st_mtime_ns}:
-                at, offset = number * size, int(offsets[number])
-                there = status.st_size - place.start if place.size is None else place.size
-                got = os.preadv(descriptor, [view[at : at + min(size, max(there - offset, 0))]], place.start + offset)
-                end[number] += got
-                missing[number] = max(min(there, status.st_size - place.start) - offset - got, 0)
+            got[number], missing[number] = _read(descriptor, places[number], begins[number], room)
         except OSError:
-            missing[number] = -1
+            got[number], missing[number] = 0, -1
         finally:
             os.close(descriptor)
     arena[count * size :] = 0
-    return Heads(arena, start, end, missing)
+    start = np.arange(count, dtype=np.int64) * size
+    return Heads(arena, start, start + np.array(got, np.int64), np.array(missing, np.int64))
 
 
-def _opened(places: Sequence[Place], offsets: Array, size: int) -> Iterator[tuple[int, int]]:
+def _read(descriptor: int, place: Place, offset: int, room: memoryview) -> tuple[int, int]:
+    """Bytes read into ``room``, and how many are left in the file; no bytes and -1 for what is not as it was."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or place.modified not in {None, status.st_mtime_ns}:
+        return 0, -1
+    there = status.st_size - place.start
+    size = there if place.size is None else place.size
+    got = os.preadv(descriptor, [room[: max(size - offset, 0)]], place.start + offset)
+    return got, max(min(size, there) - offset - got, 0)
+
+
+def _opened(places: Sequence[Place], offsets: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
     """Numbers and descriptors of the files that open, a window ahead of their use."""
     for first in range(0, len(places), WINDOW):
-        window: list[tuple[int, int]] = []
+        window: deque[tuple[int, int]] = deque()
         try:
             for number in range(first, min(first + WINDOW, len(places))):
                 place = places[number]
-                descriptor = _open(place.path, place.start + int(offsets[number]), size)
+                descriptor = _open(place.path, place.start + offsets[number], size)
                 if descriptor >= 0:
                     window.append((number, descriptor))
             while window:
-                yield window.pop(0)
+                yield window.popleft()
         finally:
             for _, descriptor in window:
                 os.close(descriptor)
