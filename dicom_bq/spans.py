@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 LARGEST_ARENA = (1 << 31) - 1
 """Bytes that 32-bit offsets reach."""
+
+
+def run_starts(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Where each run of equal values begins; shape (runs,)."""
+    starts = np.flatnonzero(values[1:] != values[:-1]) + 1
+    return np.append(0, starts) if len(values) else starts
 
 
 def reduce_spans(

@@ -32,6 +32,7 @@ from dicom_bq.elements import ElementTable
 from dicom_bq.mapping import NumericStrings
 from dicom_bq.problems import Place, Problems, Reason
 from dicom_bq.schema import TableSchema
+from dicom_bq.spans import run_starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def _other(table: ElementTable, paths: Paths, nesting: Nesting, texts: Texts) ->
     if np.any(falls & (node[1:] == node[:-1])):  # PS3.5 7.1 wants tags to ascend, and mostly they do
         rows = rows[np.lexsort((tag, container, node))]
     every, nodes = raw_texts(table, texts, rows), paths.node.take(rows)
-    first = np.flatnonzero(np.diff(nodes, prepend=NO_NODE))
+    first = run_starts(nodes)
     edges = itertools.pairwise([*first.tolist(), len(rows)])
     return {node: every.where(slice(*edge)) for node, edge in zip(nodes[first].tolist(), edges, strict=True)}
 

@@ -16,10 +16,11 @@ from dicom_bq.columns.flat import Flat
 from dicom_bq.columns.kinds import REASON_NUMBER
 from dicom_bq.columns.names import decode_names
 from dicom_bq.columns.numbers import decode_numbers
-from dicom_bq.columns.paths import NO_NODE, Paths
+from dicom_bq.columns.paths import Paths
 from dicom_bq.columns.text import Texts, split
 from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.problems import Place, Reason
+from dicom_bq.spans import run_starts
 from vr_rules import Family
 
 TIMEZONE_OFFSET_FROM_UTC = 0x00080201
@@ -108,9 +109,10 @@ def _fitting(paths: Paths, rows: npt.NDArray[np.int64], flat: Flat, repeated: bo
     """Keep the elements that fit their column; send the others to OtherElements."""
     starts = np.cumsum(flat.counts) - flat.counts
     reason = flat.reason
-    if not repeated:
-        reason = np.where(flat.counts > 1, REASON_NUMBER[Reason.TOO_MANY_VALUES], reason)
-        reason = np.where((flat.counts == 0) & (reason == 0), REASON_NUMBER[Reason.BAD_LENGTH], reason)
+    if not repeated and len(other := np.flatnonzero(flat.counts != 1)):
+        reason = reason.copy()
+        many, none = other[flat.counts[other] > 1], other[(flat.counts[other] == 0) & (reason[other] == 0)]
+        reason[many], reason[none] = REASON_NUMBER[Reason.TOO_MANY_VALUES], REASON_NUMBER[Reason.BAD_LENGTH]
     good = reason == 0
     if not good.all():
         for number in np.unique(reason[~good]).tolist():
@@ -119,7 +121,7 @@ def _fitting(paths: Paths, rows: npt.NDArray[np.int64], flat: Flat, repeated: bo
     else:
         counts = flat.counts
     nodes = paths.node.take(rows)
-    first = np.flatnonzero(np.diff(nodes, prepend=NO_NODE))
+    first = run_starts(nodes)
     return Leaves(nodes[first], np.append(first, len(rows)), repeated, rows, flat.values, starts, counts)
 
 

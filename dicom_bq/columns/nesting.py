@@ -37,10 +37,12 @@ def settle_sequences(table: ElementTable, paths: Paths) -> npt.NDArray[np.bool_]
     Returns:
         Sequences with content; bool, by element row.
     """
-    content = (paths.place == Place.OTHER) | ((paths.place == Place.COLUMN) & ~table.walked)
     item_content = np.zeros(len(table.item_sequence) + 1, np.bool_)  # the last one is for ROOT
-    item_content[table.item[content]] = True
     filled = np.zeros(len(table), np.bool_)
+    nested = np.flatnonzero(table.item != ROOT)
+    place = paths.place.take(nested)
+    content = (place == Place.OTHER) | ((place == Place.COLUMN) & ~table.walked.take(nested))
+    item_content[table.item[nested[np.flatnonzero(content)]]] = True
     for rows in reversed(paths.sequences):
         level_rows = np.zeros(len(table), np.bool_)
         level_rows[rows] = True

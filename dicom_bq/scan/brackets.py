@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dicom_bq.elements import UNDEFINED_LENGTH
+from dicom_bq.spans import run_starts
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -125,7 +126,7 @@ def _holders(tokens: Tokens, level: Array, wanted: Array) -> Array:
     Tokens of one level that follow each other have the same holder; where the level rises, the token before opened.
     Only where it falls back into a bracket that was opened further up, that is looked for.
     """
-    run = np.append(0, np.flatnonzero(level[1:] != level[:-1]) + 1) if len(level) else np.zeros(0, np.int64)
+    run = run_starts(level)
     level_of_run = level[run]
     rises = level_of_run > np.append(NONE, level_of_run[:-1])
     holder = np.where(rises & (level_of_run > 0), run - 1, NONE)
