@@ -18,6 +18,12 @@ def run_starts(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.append(0, starts) if len(values) else starts
 
 
+def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """All of ``start, start + 1 ... start + count - 1``, for each start in turn."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
+
+
 def reduce_spans(
     arena: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], reduce: np.ufunc
 ) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dicom_bq.scan import files, heads
 from dicom_bq.scan.lanes import TagSet, item_positions, words
 from tests import malformed
 from tests.stored_elements import EXPLICIT, IMPLICIT, Items, StoredElement, part10
@@ -49,6 +50,46 @@ def test_company_changes_nothing() -> None:
     assert_same(*both(paths))
 
 
+SIZES = [(512, 1024, 2048, 1 << 20), (1 << 10, 1 << 14), (700, 1 << 20)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_walkers_agree_whatever_is_read_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(files, "READ_SIZES", sizes)
+    hostile = [tmp_path / f"{number}.dcm" for number in range(len(malformed.CASES))]
+    for path, case in zip(hostile, malformed.CASES.values(), strict=True):
+        path.write_bytes(case.build())
+    assert_same(*both([*FIXTURES, *hostile]))
+
+
+@pytest.mark.corpus
+@pytest.mark.skipif("DICOM_BQ_CORPUS" not in os.environ, reason="DICOM_BQ_CORPUS is not set")
+@pytest.mark.parametrize("sizes", SIZES)
+def test_walkers_agree_on_the_corpus_in_pieces(monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]) -> None:
+    monkeypatch.setattr(files, "READ_SIZES", sizes)
+    paths = sorted(path for path in Path(os.environ["DICOM_BQ_CORPUS"]).rglob("*") if path.is_file())
+    together, alone = both(paths)
+    assert_same(together, alone)
+    assert together.scalar < alone.scalar / 2
+
+
+def test_a_long_header_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is walked twice: the pieces together are hardly more than the file."""
+    read: list[int] = []
+    original = heads.read_heads
+    monkeypatch.setattr(files, "read_heads", lambda *given: read.append(given[2]) or original(*given))
+    elements = [StoredElement(0x00091000 + number, "LT", "x" * 300) for number in range(1000)]
+    path = tmp_path / "long.dcm"
+    path.write_bytes(part10(in_order(elements), EXPLICIT))
+    together, alone = both([path])
+    assert_same(together, alone)
+    assert together.scalar == 0
+    assert read == list(files.READ_SIZES[:3])
+    assert sum(read) - files.READ_SIZES[2] < path.stat().st_size < sum(read)
+
+
 ITEM_TAG = b"\xfe\xff\x00\xe0"
 values = st.sampled_from(
     [
@@ -85,9 +126,10 @@ def tidy(element: StoredElement) -> StoredElement:
     data=st.lists(st.lists(st.one_of(values, sequences), max_size=8), min_size=1, max_size=4),
     syntax=st.sampled_from([EXPLICIT, IMPLICIT]),
     cut=st.integers(0, 400),
+    sizes=st.sampled_from([files.READ_SIZES, *SIZES]),
 )
 def test_item_tags_by_chance_are_proved_wrong(
-    tmp_path: Path, data: list[list[StoredElement]], syntax: object, cut: int
+    tmp_path: Path, data: list[list[StoredElement]], syntax: object, cut: int, sizes: tuple[int, ...]
 ) -> None:
     paths = []
     for number, elements in enumerate(data):
@@ -95,7 +137,9 @@ def test_item_tags_by_chance_are_proved_wrong(
         whole = part10(in_order([tidy(element) for element in elements]), syntax)  # type: ignore[arg-type]
         path.write_bytes(whole[: len(whole) - cut] if number % 2 else whole)
         paths.append(path)
-    assert_same(*both(paths))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "READ_SIZES", sizes)
+        assert_same(*both(paths))
 
 
 def test_item_positions_are_all_even_ones_of_the_tag() -> None:

@@ -14,12 +14,12 @@ from dicom_bq import dictionary
 from dicom_bq.column import DROPPED_TAGS_KEY, OTHER_ELEMENTS_KEY, PRIVATE_KEY, SOURCE_KEY, Column
 from dicom_bq.columns.decode import Leaves
 from dicom_bq.columns.nesting import Nesting
-from dicom_bq.columns.numbers import ranges
 from dicom_bq.columns.other import OtherTexts, tag_texts
 from dicom_bq.columns.paths import Paths
 from dicom_bq.columns.scalars import scalar_columns
 from dicom_bq.elements import ElementTable
 from dicom_bq.mapping import is_sequence
+from dicom_bq.spans import ranges
 
 Rows = npt.NDArray[np.int64]
 

@@ -15,6 +15,7 @@ from dicom_bq.columns.flat import Flat, per_element, reasons
 from dicom_bq.columns.text import Texts, split
 from dicom_bq.elements import VR_CODES, ElementTable
 from dicom_bq.problems import Reason
+from dicom_bq.spans import ranges
 from vr_rules import Family
 
 INTEGER_TEXT = r"^[+-]?[0-9]+$"
@@ -61,12 +62,6 @@ def _in_row_order(
     starts = np.empty(len(counts), np.int64)
     starts[order] = np.append(0, np.cumsum(counts[order])[:-1])
     return pc.take(pa.concat_arrays(parts), pa.array(ranges(starts, counts)))
-
-
-def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """All of ``start, start + 1 ... start + count - 1``, for each start in turn."""
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 
 
 def raw_numbers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:

@@ -8,14 +8,14 @@ they were opened is refused, and read by the scalar walker, which says what is w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from dicom_bq.elements import UNDEFINED_LENGTH
-from dicom_bq.spans import run_starts
+from dicom_bq.spans import ranges, run_starts
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -52,6 +52,15 @@ class Tokens:
     first: Array
     end: Array
 
+    def of_files(self, files: Array) -> tuple[Tokens, Array]:
+        """The tokens of some files, ``file`` being the place in ``files``; and their numbers in these."""
+        count = self.first[files + 1] - self.first[files]
+        chosen = ranges(self.first[files], count)
+        columns = ("position", "value", "length", "opens", "item", "item_end", "sequence_end")
+        taken = {name: getattr(self, name)[chosen] for name in columns}
+        file, first = np.repeat(np.arange(len(files), dtype=np.int32), count), np.append(0, np.cumsum(count))
+        return replace(self, **taken, file=file, first=first, end=self.end[files]), chosen
+
 
 @dataclass(frozen=True, slots=True)
 class Nested:
@@ -73,18 +82,12 @@ class Nested:
 def nest(tokens: Tokens) -> Nested:
     """Match all brackets of a batch."""
     count, files = len(tokens.position), len(tokens.end)
-    opened = np.flatnonzero(tokens.opens)
-    undefined = tokens.length[opened] == UNDEFINED_LENGTH
-    defined = opened[~undefined]
     delimiter = tokens.item_end | tokens.sequence_end
     well_formed = np.ones(files, np.bool_)
-
-    close_position = tokens.value[defined] + tokens.length[defined]
-    past = close_position > tokens.end[tokens.file[defined]]
+    defined, close_position, close = _closes(tokens)
+    past = tokens.value[defined] + tokens.length[defined] > close_position
     well_formed[tokens.file[defined[past]]] = False
-    close_position = np.minimum(close_position, tokens.end[tokens.file[defined]])
-    close = np.minimum(np.searchsorted(tokens.position, close_position), tokens.first[tokens.file[defined] + 1])
-    level = _levels(tokens, delimiter, close)
+    level = levels(tokens, close)
     shallow = level < MAX_LEVEL
     if not shallow.all():
         well_formed[tokens.file[~shallow]] = False
@@ -105,11 +108,26 @@ def nest(tokens: Tokens) -> Nested:
     return Nested(level, holder, content, well_formed)
 
 
-def _levels(tokens: Tokens, delimiter: Array, close: Array) -> Array:
-    """Brackets open around each token, counted from its file's start."""
+def _closes(tokens: Tokens) -> tuple[Array, Array, Array]:
+    """Brackets of defined length: their opening tokens, the positions where they close, the tokens there or next."""
+    opened = np.flatnonzero(tokens.opens)
+    defined = opened[tokens.length[opened] != UNDEFINED_LENGTH]
+    file = tokens.file[defined]
+    position = np.minimum(tokens.value[defined] + tokens.length[defined], tokens.end[file])
+    return defined, position, np.minimum(np.searchsorted(tokens.position, position), tokens.first[file + 1])
+
+
+def levels(tokens: Tokens, close: Array | None = None) -> Array:
+    """Brackets open around each token, counted from its file's start; int64.
+
+    Args:
+        tokens: All of them.
+        close: The token at which each bracket of defined length closes; None to look for it.
+    """
+    close = _closes(tokens)[2] if close is None else close
     change = np.zeros(len(tokens.position) + 1, np.int64)
     change[1:] += tokens.opens
-    change[1:] -= delimiter
+    change[1:] -= tokens.item_end | tokens.sequence_end
     change[:-1] -= np.bincount(close, minlength=len(change))[:-1]
     running = np.cumsum(change[:-1])
     starts = tokens.first[:-1]

@@ -24,8 +24,9 @@ from dicom_bq.sources.members import Member
 
 Array: TypeAlias = npt.NDArray[Any]
 
-READ_SIZES = (8 << 10, 64 << 10, 1 << 20)
-"""Bytes read of a file in lock-step: of all at first, then more of those whose header is longer."""
+READ_SIZES = (8 << 10, 64 << 10, 256 << 10, 1 << 20)
+"""Bytes read of a file in lock-step: of all at first, then more of those whose header is longer, and the most of
+those that one element is too long for."""
 MAX_ROUND_BYTES = 8 << 20
 """Of one arena; the files of a longer round are taken in parts."""
 FILE = len(FORMS)
@@ -96,23 +97,26 @@ class _Work:
 
     Attributes:
         number: The file; int32.
-        offset: Where in the file to begin; int64.
+        begin: Where in the file the header begins, or goes on behind a value that was passed over; int64.
+        offset: Where to go on now; int64.
         form: Number in ``FORMS`` of how it is encoded; ``FILE`` for the beginning of a file, which says it; int8.
     """
 
     number: Array
+    begin: Array
     offset: Array
     form: Array
 
     def where(self, chosen: Array | slice) -> _Work:
         """Some of it."""
-        return _Work(self.number[chosen], self.offset[chosen], self.form[chosen])
+        return _Work(self.number[chosen], self.begin[chosen], self.offset[chosen], self.form[chosen])
 
     @classmethod
     def of(cls, works: Sequence[_Work]) -> _Work:
-        """All of several."""
-        columns = ("number", "offset", "form")
-        return cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
+        """All of several, by number: a table's instances ascend."""
+        columns = ("number", "begin", "offset", "form")
+        whole = cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
+        return whole.where(np.argsort(whole.number, kind="stable"))
 
 
 def _check_size(
@@ -128,24 +132,38 @@ def _check_size(
 def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions, members: Mapping[str, Member]) -> None:
     """Walk what can be walked in lock-step, within the bytes allowed of each file; the rest is in ``pieces.odd``."""
     count, limit = len(uris), options.max_header_bytes & ~1
-    todo = _Work(np.arange(count, dtype=np.int32), np.zeros(count, np.int64), np.full(count, FILE, np.int8))
+    zero = np.zeros(count, np.int64)
+    todo = _Work(np.arange(count, dtype=np.int32), zero, zero, np.full(count, FILE, np.int8))
     places = [place_of(uri, members.get(uri)) for uri in uris]
     inflated = np.array([place is None for place in places], np.bool_)
     pieces.odd += np.flatnonzero(inflated).tolist()
     todo = todo.where(~inflated)
     for _ in range(MAX_JUMPS):
-        jumped: list[_Work] = []
-        for size in sorted({min(size, limit) for size in READ_SIZES}):
-            parts = []
-            for part in _parts(todo, size):
-                parts.append(_round(places, part, size, pieces, jumped))
-                _check_size(count, pieces.tables, options)
-            todo = _Work.of(parts) if parts else todo.where(slice(0))
-        pieces.odd += todo.number.tolist()
-        if not any(len(work.number) for work in jumped):
+        todo = _scan_stretch(places, todo, limit, pieces, options)
+        if not len(todo.number):
             return
-        todo = _Work.of(jumped)
     pieces.odd += todo.number.tolist()
+
+
+def _scan_stretch(
+    places: Sequence[Place | None], todo: _Work, limit: int, pieces: _Pieces, options: ScanOptions
+) -> _Work:
+    """Walk each file to its end, or to a value that is passed over; what is to be done behind those."""
+    sizes = sorted({min(size, limit) for size in READ_SIZES})
+    jumped, partial, stuck = ([todo.where(slice(0))] for _ in range(3))
+    for size in sizes:
+        if size == sizes[-1]:  # one element is longer than what was read last, and may be a lot longer
+            todo = _Work.of([todo, *stuck])
+        long = todo.offset - todo.begin + size > limit
+        pieces.odd += todo.number[long].tolist()
+        partial, stuck = partial[:1], stuck if size < sizes[-1] else stuck[:1]
+        for part in _parts(todo.where(~long), size):
+            for works, work in zip((jumped, partial, stuck), _round(places, part, size, pieces), strict=True):
+                works.append(work)
+            _check_size(len(places), pieces.tables, options)
+        todo = _Work.of(partial)
+    pieces.odd += [*todo.number.tolist(), *_Work.of(stuck).number.tolist()]
+    return _Work.of(jumped)
 
 
 def _parts(work: _Work, size: int) -> list[_Work]:
@@ -154,8 +172,13 @@ def _parts(work: _Work, size: int) -> list[_Work]:
     return [work.where(slice(at, at + most)) for at in range(0, len(work.number), most)]
 
 
-def _round(places: Sequence[Place | None], work: _Work, size: int, pieces: _Pieces, jumped: list[_Work]) -> _Work:
-    """Read some bytes of each file and walk them; what is to be done again with more bytes."""
+def _round(places: Sequence[Place | None], work: _Work, size: int, pieces: _Pieces) -> tuple[_Work, _Work, _Work]:
+    """Read some bytes of each file and walk them.
+
+    Returns:
+        What is to be done behind values that were passed over; where the walk goes on with the bytes that follow; and
+        where it has not got anywhere without more of them.
+    """
     heads = read_heads([place for number in work.number.tolist() if (place := places[number])], work.offset, size)
     found = find_data_sets(heads, np.flatnonzero(work.form == FILE))
     verdict = np.full(len(work.number), Verdict.ODD, np.uint8)
@@ -183,14 +206,17 @@ def _round(places: Sequence[Place | None], work: _Work, size: int, pieces: _Piec
     for number, encoding in enumerate(FORMS[1:], 1):
         walk(np.flatnonzero(readable & (form == number)), start, heads.end, heads.missing, encoding)
     # Meta information is explicit little endian, so mostly of one piece with its data set; else a piece of its own.
-    alone = first & (form > 0) & (verdict <= Verdict.JUMPED) & (found.start > found.meta)
-    after, before = stop.copy(), verdict[alone]
+    alone = first & (form > 0) & (verdict <= Verdict.PARTIAL) & (found.start > found.meta)
+    behind, before = stop.copy(), verdict[alone]
     end, missing = np.where(alone, found.start, heads.end), np.where(alone, 0, heads.missing)
     start = np.where(first, found.meta, heads.start)
     walk(np.flatnonzero(readable & (form == 0) | alone), start, end, missing, FORMS[0])
-    verdict[alone], stop[alone] = np.maximum(verdict[alone], before), after[alone]
+    verdict[alone], stop[alone] = np.maximum(verdict[alone], before), behind[alone]
     pieces.tables += tables
     pieces.odd += work.number[verdict == Verdict.ODD].tolist()
-    again = verdict == Verdict.JUMPED
-    jumped.append(_Work(work.number[again], (work.offset + stop - heads.start)[again], form[again]))
-    return work.where(verdict == Verdict.UNFINISHED)
+    after = work.offset + stop - heads.start
+    return (
+        _Work(work.number, after, after, form).where(verdict == Verdict.JUMPED),
+        _Work(work.number, work.begin, after, form).where(verdict == Verdict.PARTIAL),
+        work.where(verdict == Verdict.UNFINISHED),
+    )

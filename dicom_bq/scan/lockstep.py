@@ -27,13 +27,15 @@ A worked example: one file, a sequence of undefined length with one item, then P
 
 **Fallbacks.** The walker is as strict as the scalar one and less able: deflated data sets, a missing transfer
 syntax, UN of undefined length, encapsulated icons, zeros after the last element, anything malformed - such files are
-ODD and left to the scalar walker, whole. A file that is sound but longer than what was read is UNFINISHED, and tried
-again with more bytes; where a long value is not needed, Pixel Data above all, the walk goes on behind it (JUMPED).
+ODD and left to the scalar walker, whole. Where a long value is not needed, Pixel Data above all, the walk goes on
+behind it (JUMPED). A file that is sound but longer than what was read is walked as far as whole elements of its data
+set go, and on from there with the bytes that follow (PARTIAL); if not even one is whole, it is UNFINISHED, and tried
+again with more bytes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -41,7 +43,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dicom_bq.elements import ABSENT, ROOT, UNDEFINED_LENGTH, ElementTable
-from dicom_bq.scan.brackets import NONE, Nested, Tokens, nest
+from dicom_bq.scan.brackets import NONE, Nested, Tokens, levels, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import (
     DELIMITER_HALF,
@@ -56,7 +58,7 @@ from dicom_bq.scan.lanes import (
 )
 from dicom_bq.scan.rows import Form
 from dicom_bq.scan.tables import LONG, SQ
-from dicom_bq.spans import contents, gather
+from dicom_bq.spans import contents, gather, ranges
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -68,9 +70,11 @@ class Verdict(IntEnum):
     """All its elements are in the table."""
     JUMPED = 1
     """All up to a value that is not needed and reaches past what was read; elements follow it in the file."""
-    UNFINISHED = 2
+    PARTIAL = 2
+    """All up to an element that is not all there are in the table; it and those after it are to be read."""
+    UNFINISHED = 3
     """More of the file has to be read; none of its elements are in the table."""
-    ODD = 3
+    ODD = 4
     """The scalar walker's business."""
 
 
@@ -96,7 +100,8 @@ class Walked:
     Attributes:
         verdict: A ``Verdict`` for each file; uint8.
         stop: Arena position where each file's walk stopped, past the bytes read for JUMPED; int64.
-        table: Elements of the files READ and JUMPED, ``instance`` being the file's number; ``vr`` is as stored.
+        table: Elements of the files READ, JUMPED and PARTIAL, ``instance`` being the file's number; ``vr`` is as
+            stored.
     """
 
     verdict: Array
@@ -122,7 +127,9 @@ def walk_lockstep(arena: Array, span: Span, form: Form, candidates: Array) -> Wa
     lanes = advance(arena, start, span.end[owner], form)
     reached, last = _reach(lanes, np.searchsorted(start, span.start))
     tokens, header = _tokens(lanes, reached, owner, span, implicit=form.implicit)
-    return _judge(arena, span, lanes, last, tokens, header, implicit=form.implicit)
+    stop = lanes.stop[last]
+    cut = _cut(span, stop, tokens, header, implicit=form.implicit)
+    return _judge(arena, span, stop, tokens, header, cut, implicit=form.implicit)
 
 
 def _reach(lanes: Lanes, first: Array) -> tuple[Array, Array]:
@@ -206,40 +213,87 @@ def _tokens(
     return tokens, (word, code)
 
 
+def _cut(
+    span: Span, stop: Array, tokens: Tokens, header: tuple[Array, Array], *, implicit: bool
+) -> tuple[Array, Array]:
+    """Take off the last element of every file that goes on after the bytes read, with what is nested in it.
+
+    Args:
+        span: Where the data sets are.
+        stop: Where each walk stopped; set back to the element taken off.
+        tokens: What was walked; those taken off become elements of the data set that mean nothing.
+        header: Tag words and VR numbers; the same.
+        implicit: The form has no VRs.
+
+    Returns:
+        Files of which something is left; numbers of the tokens taken off.
+    """
+    word, code = header
+    some = np.flatnonzero((tokens.first[1:] > tokens.first[:-1]) & (span.missing > 0) & (stop < ENCAPSULATED))
+    final = tokens.first[1:][some] - 1
+    passed = _opaque(word[final], code[final], implicit=implicit) & (tokens.value[final] <= span.end[some])
+    some = some[~(passed & (stop[some] > span.end[some]))]
+    those, number = tokens.of_files(some)
+    begin, end, top = those.first[:-1], those.first[1:], np.append(np.flatnonzero(levels(those) == 0), NONE)
+    last = top[np.searchsorted(top[:-1], end) - 1]
+    left = np.flatnonzero((last > begin) & (last < end))
+    stop[some[left]] = those.position[last[left]]
+    off = number[ranges(last[left], (end - last)[left])]
+    word[off] = code[off] = 0
+    tokens.opens[off] = tokens.item[off] = tokens.item_end[off] = tokens.sequence_end[off] = False
+    return some[left], off
+
+
 def _judge(
-    arena: Array, span: Span, lanes: Lanes, last: Array, tokens: Tokens, header: tuple[Array, Array], *, implicit: bool
+    arena: Array,
+    span: Span,
+    stop: Array,
+    tokens: Tokens,
+    header: tuple[Array, Array],
+    cut: tuple[Array, Array],
+    *,
+    implicit: bool,
 ) -> Walked:
     """Decide each file's verdict and make the table of those read."""
     word, code = header
-    stop = lanes.stop[last]
+    partial = np.zeros(len(stop), np.bool_)
+    partial[cut[0]] = True
     empty = tokens.first[1:] == tokens.first[:-1]
     some = np.flatnonzero(~empty)
     final = tokens.first[1:][some] - 1
     # a header that is not all there has no length: what stands behind is another file's, or nobody's
-    cut = tokens.value[final] > span.end[some]
-    stop[some[cut]] = tokens.value[final[cut]]
+    torn = (tokens.value[final] > span.end[some]) & ~partial[some]
+    stop[some[torn]] = tokens.value[final[torn]]
     # where a file's last element reaches past what was read, its brackets end with that element's header
     end = np.minimum(stop, span.end)
     end[some] = np.where(stop[some] > span.end[some], tokens.value[final], end[some])
-    nested = nest(Tokens(**{**_fields(tokens), "end": end}))
+    nested = nest(replace(tokens, end=end))
     root, opaque = np.zeros((2, len(stop)), np.bool_)
     root[some] = nested.level[final] == 0
-    opaque[some] = _opaque(word[final], code[final], implicit=implicit) & root[some] & ~cut
+    opaque[some] = _opaque(word[final], code[final], implicit=implicit) & root[some] & ~torn
     over = (stop > span.end) & (stop < ENCAPSULATED)
     left = span.missing - (stop - span.end)  # bytes of the file after a value that was passed over
     jump = over & opaque & (left >= 0)
     complete = (stop == span.end) & (span.missing == 0) | (stop == ENCAPSULATED) & root | jump & (left == 0)
     short = (stop < ENCAPSULATED) & ~(over & opaque) & (span.missing > 0)
     sound = nested.well_formed & ~empty
+    sound[_strange(tokens, word)] = False
+    verdict = np.full(len(stop), Verdict.ODD, np.uint8)
+    verdict[short] = Verdict.UNFINISHED
+    for applies, reached in ((partial, Verdict.PARTIAL), (jump, Verdict.JUMPED), (complete, Verdict.READ)):
+        verdict[sound & applies] = reached
+    wanted = np.repeat(verdict <= Verdict.PARTIAL, np.diff(tokens.first))
+    wanted[cut[1]] = False
+    return Walked(verdict, stop, _table(arena, tokens, header, nested, wanted, implicit=implicit))
+
+
+def _strange(tokens: Tokens, word: Array) -> Array:
+    """Files, some more than once, with a delimiter that is none of the three, or ends something and has a length."""
     delimiter = np.flatnonzero((word & HALF) == DELIMITER_HALF)
     ends = tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
     known = tokens.item[delimiter] | ends & (tokens.length[delimiter] == 0)
-    sound[tokens.file[delimiter[~known]]] = False
-    verdict = np.full(len(stop), Verdict.ODD, np.uint8)
-    verdict[short] = Verdict.UNFINISHED
-    verdict[sound & jump] = Verdict.JUMPED
-    verdict[sound & complete] = Verdict.READ
-    return Walked(verdict, stop, _table(arena, tokens, header, nested, verdict <= Verdict.JUMPED, implicit=implicit))
+    strange: Array = tokens.file[delimiter[~known]]
+    return strange
 
 
 def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple[Array, Array]:
@@ -252,10 +306,6 @@ def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple
     offset = np.full(len(start), ABSENT, np.int64)
     offset[wanted] = np.cumsum(size) - size
     return contents(gather(arena, start.take(wanted), size)), offset
-
-
-def _fields(tokens: Tokens) -> dict[str, Array]:
-    return {name: getattr(tokens, name) for name in Tokens.__slots__}
 
 
 def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
@@ -271,12 +321,11 @@ def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
 
 
 def _table(
-    arena: Array, tokens: Tokens, header: tuple[Array, Array], nested: Nested, read: Array, *, implicit: bool
+    arena: Array, tokens: Tokens, header: tuple[Array, Array], nested: Nested, wanted: Array, *, implicit: bool
 ) -> ElementTable:
-    """Elements of the files that were read."""
+    """Elements among the tokens wanted."""
     word, code = header
     delimiter = tokens.item_end | tokens.sequence_end
-    wanted = np.repeat(read, np.diff(tokens.first))
     element = np.flatnonzero(wanted & ~delimiter & ~tokens.item)
     items = np.flatnonzero(wanted & tokens.item)
     row_of = np.full(len(tokens.position) + 1, NONE, np.int64)
@@ -293,7 +342,7 @@ def _table(
     )
     return ElementTable(
         arena=values,
-        instances=len(read),
+        instances=len(tokens.end),
         instance=tokens.file.take(element),
         item=item,
         tag=((tag & HALF) << np.uint64(16) | tag >> np.uint64(16)).astype(np.uint32),
