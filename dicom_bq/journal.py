@@ -75,7 +75,7 @@ class Journal:
         Raises:
             OSError: It is no more what it was.
         """
-        entry = _checked(os.pread(self._descriptor, place.length, place.offset))
+        entry = _checked(read(self._descriptor, place.length, place.offset))
         if entry is None:
             raise OSError(errno.EIO, "the journal was changed by another program", str(self.path))
         return entry
@@ -136,6 +136,25 @@ def write(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[written:], offset + written
+
+
+def read(descriptor: int, size: int, offset: int) -> bytes:
+    """All bytes that were written at a place in a file, however few the system gives at once (2 GiB at most).
+
+    Raises:
+        OSError: The disk fails, or the file is shorter than it was.
+    """
+    data = os.pread(descriptor, size, offset)
+    if len(data) == size:
+        return data
+    pieces, got = [data], len(data)
+    while got < size:
+        data = os.pread(descriptor, size - got, offset + got)
+        if not data:
+            raise OSError(errno.EIO, "a file was made shorter by another program")
+        pieces.append(data)
+        got += len(data)
+    return b"".join(pieces)
 
 
 def sync_directory(directory: Path) -> None:

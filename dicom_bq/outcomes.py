@@ -109,11 +109,15 @@ class Outcomes(Sequence[T]):
         with self._refusals():
             self._file.flush()
         offset, rest = self._starts[first], b""
-        while block := os.pread(self._file.fileno(), _BLOCK, offset):
+        while block := self._block(self._file, offset):
             offset += len(block)
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
                 yield self._kind(*json.loads(line))
+
+    def _block(self, file: IO[bytes], offset: int) -> bytes:
+        with self._refusals():
+            return os.pread(file.fileno(), _BLOCK, offset)
 
     def __len__(self) -> int:
         return self._length

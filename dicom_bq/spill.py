@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
 from dicom_bq.errors import kept_in
-from dicom_bq.journal import write
+from dicom_bq.journal import read, write
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +112,7 @@ RowsFile: TypeAlias = SpillFile | StoredFile
 def _batch(descriptor: int, extent: Extent) -> pa.RecordBatch:
     import pyarrow as pa
 
-    data = os.pread(descriptor, extent.length, extent.offset)
+    data = read(descriptor, extent.length, extent.offset)
     with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
         return reader.read_next_batch()
 
@@ -205,8 +205,21 @@ class Spill:
             self.add(built.batch)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The batches as they were added, one in memory at a time."""
-        return (file.read(extent) for file, extent in self._kept)
+        """The batches as they were added, one in memory at a time; raises as ``taken``."""
+        return (self.taken(file, extent) for file, extent in self._kept)
+
+    def taken(self, file: RowsFile, extent: Extent) -> pa.RecordBatch:
+        """A batch of a file.
+
+        Raises:
+            DestinationError: The disk fails.
+        """
+        with self.refusals():
+            return file.read(extent)
+
+    def rows(self, built: Built) -> pa.RecordBatch:
+        """The rows of a batch that may be on disk; raises as ``taken``."""
+        return self.taken(built.file, built.extent) if isinstance(built, SpilledBatch) else built.batch
 
     def close(self) -> None:
         """Give the disk space back; also happens when the object is no longer used."""
@@ -241,7 +254,7 @@ def assemble(
         The schema, and the rows in its form.
     """
     if schema is not None:
-        return schema, conformed((built.batch for built in batches), schema)
+        return schema, conformed(map(spill.rows, batches), schema)
     schemas = _spilled(batches, spill)
     schema = union(schemas, options)
     return schema, conformed(spill.batches(), schema)

@@ -17,7 +17,9 @@ import pytest
 
 import dicom_bq
 from dicom_bq import workers
+from dicom_bq.errors import DestinationError
 from tests.handmade import PIXEL_DATA, explicit, explicit_file, text
+from tests.tables import DESTINATIONS, leftovers, read
 
 FILES = 12
 WRONG = "05.dcm"
@@ -121,6 +123,36 @@ def test_short_reads_change_nothing(archive: Path, most: int, monkeypatch: pytes
     report, rows = exported(archive)
     assert (report.failed, rows) == (0, expected)
     assert pq.read_table(archive.parent / "out.parquet").equals(before)
+
+
+# Rows that wait on disk and do not come back
+
+
+@pytest.mark.parametrize("shorter", [False, True], ids=["EIO", "shorter"])
+@pytest.mark.parametrize("schema_type", ["flattened", "json"])
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_rows_that_do_not_come_back(
+    archive: Path, name: str, schema_type: str, shorter: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk that the job is on fails: it is named, the old table stays, and mended the export goes on."""
+    out, pread = archive.parent / name, os.pread
+    dicom_bq.export(archive / WRONG, out, schema_type=schema_type)
+    before = read(out)
+
+    def fault(descriptor: int, *arguments: Any) -> bytes:
+        is_rows = name_of(descriptor).startswith("rows-")
+        if is_rows and not shorter:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return b"" if is_rows else pread(descriptor, *arguments)
+
+    monkeypatch.setattr(os, "pread", fault)
+    reason = "a file was made shorter" if shorter else os.strerror(errno.EIO)
+    with pytest.raises(DestinationError, match=rf"\.{name}\.job: the state of the job cannot be kept here: {reason}"):
+        dicom_bq.export(archive, out, write_disposition="write-append", schema_type=schema_type)
+    assert read(out) == before
+    monkeypatch.setattr(os, "pread", pread)
+    report = dicom_bq.export(archive, out, write_disposition="write-append", schema_type=schema_type)
+    assert (report.rows, len(read(out)), leftovers(out)) == (FILES, FILES + 1, ["archive"])
 
 
 # Files that change while they are read

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, TypeVar
 
 from dicom_bq.errors import DestinationError
+from dicom_bq.journal import read, write
 
 T = TypeVar("T", bound=Any)
 
@@ -122,10 +123,9 @@ def _write(file: IO[bytes], items: list[Any]) -> tuple[int, int]:
     try:
         for chunk in _batched(iter(items), CHUNK):
             content = marshal.dumps(chunk)
-            data = memoryview(len(content).to_bytes(_SIZE_BYTES, "little") + content)
-            while data:
-                written = os.pwrite(file.fileno(), data, position)
-                data, position = data[written:], position + written
+            data = len(content).to_bytes(_SIZE_BYTES, "little") + content
+            write(file.fileno(), data, position)
+            position += len(data)
     except OSError as error:
         raise _no_room(error) from error
     return start, position
@@ -134,8 +134,12 @@ def _write(file: IO[bytes], items: list[Any]) -> tuple[int, int]:
 def _read(descriptor: int, start: int, end: int) -> Iterator[Any]:
     """The items that were written there, a chunk at a time."""
     while start < end:
-        size = int.from_bytes(os.pread(descriptor, _SIZE_BYTES, start), "little")
-        yield from marshal.loads(os.pread(descriptor, size, start + _SIZE_BYTES))  # noqa: S302 (written above)
+        try:
+            size = int.from_bytes(read(descriptor, _SIZE_BYTES, start), "little")
+            content = read(descriptor, size, start + _SIZE_BYTES)
+        except OSError as error:
+            raise _no_room(error) from error
+        yield from marshal.loads(content)  # noqa: S302 (written above)
         start += _SIZE_BYTES + size
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import random
@@ -13,11 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from tests.crash.leftovers import PLACES, left_behind
 from tests.fake_bigquery import FakeBigQuery
 from tests.handmade import explicit, explicit_file, text
 
@@ -28,7 +32,10 @@ SIGNALS = (signal.SIGKILL, signal.SIGINT)
 WORKERS = (1, 2)
 STOPS_WITHIN = 20.0
 """Seconds from SIGINT to the end; two on a machine that has nothing else to do."""
+INTERRUPTED = (130, -signal.SIGINT)
+"""Exit codes; the other is Python's own, when it is at its end or was at an ``exec``. A shell calls both 130."""
 OLD_FILES = 50
+GO_ON = "Run the same command again"
 
 Rows = Counter[str]
 
@@ -58,13 +65,24 @@ class Case:
 
 def cases() -> list[Case]:
     """All of them."""
-    return [Case(*row) for row in _product(DESTINATIONS, DISPOSITIONS, SIGNALS, WORKERS)]
+    return [Case(*row) for row in itertools.product(DESTINATIONS, DISPOSITIONS, SIGNALS, WORKERS)]
 
 
-def _product(*columns: tuple) -> Iterator[tuple]:
-    import itertools
+@dataclass(frozen=True)
+class Pace:
+    """How long an undisturbed run takes, in seconds: as a whole, and from its write's announcement to its oblivion."""
 
-    return itertools.product(*columns)
+    whole: float
+    ending: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What became of a command: its exit code, what it said, and the seconds from a signal to its end."""
+
+    code: int
+    said: str
+    late: float = 0.0
 
 
 @dataclass
@@ -73,7 +91,7 @@ class Field:
 
     Attributes:
         folder: Everything is in it. files: Instances of the export that is stopped. fake: BigQuery.
-        rng: For the moments. seconds: How long an undisturbed run takes, by case; measured once.
+        rng: For the moments. paces: Of undisturbed runs, by destination and workers; measured once.
         outcomes: What was seen after the signal, counted.
     """
 
@@ -81,7 +99,7 @@ class Field:
     files: int
     fake: FakeBigQuery
     rng: random.Random
-    seconds: dict[Case, float] = field(default_factory=dict)
+    paces: dict[tuple[str, int], Pace] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -92,86 +110,143 @@ class Field:
         """Stop one export and run it again.
 
         Raises:
-            CrashError: The table is neither the old nor the new one, or not exactly the new one in the end.
+            CrashError: The table is neither the old nor the new one, or not exactly the new one in the end; or
+                something is left behind.
         """
-        if case not in self.seconds:
+        if (case.destination, case.workers) not in self.paces:
             self._prepare(case)
-            self.seconds[case] = self._undisturbed(case)
+            self.paces[case.destination, case.workers] = self._undisturbed(case)
         old = self._prepare(case)
         new = names("new", self.files) + (old if case.disposition == "write-append" else Rows())
-        delay = self.rng.uniform(0.1, self.seconds[case] * 1.05)
-        code, said, late = self._stopped(case, delay)
+        stopped = self._stopped(case)
         there = self._rows(case)
-        hold(there in (old, new), f"after {delay:.2f} s the table is neither the old nor the new one: {_size(there)}")
-        hold(code != 0 or there == new, "it says that it is done, and is not")
-        if code == 130:
-            hold("Traceback" not in said, f"an interrupt is told as such: {said[-300:]}")
-            hold(late < STOPS_WITHIN, f"it took {late:.1f} s to stop")
-        done = there == new
-        self.outcomes[f"{case.signal.name}: {'done' if done else 'not done'}"] += 1
-        self._again(case, new, done=done, finished=code == 0)
+        hold(there in (old, new), f"the table is neither the old nor the new one: {_size(there)}")
+        hold(stopped.code != 0 or there == new, "it says that it is done, and is not")
+        # The journal is taken away when all is done, the report delivered too. Whoever is killed then has done what
+        # was asked for, and nothing is there that could tell the same command from another one.
+        forgotten = there == new and self._report() is not None and not self._journals()
+        self._told_well(stopped, forgotten=forgotten)
+        state = "forgotten" if forgotten else "not forgotten" if there == new else "not done"
+        self.outcomes[f"{case.signal.name}: {'ended by itself' if stopped.code == 0 else state}"] += 1
+        if stopped.code != 0 and forgotten:
+            self._as_another(case, new)
+        elif stopped.code != 0:
+            self._again(case, new)
+        self._nothing_left(case)
 
-    def _again(self, case: Case, new: Rows, *, done: bool, finished: bool) -> None:
-        if finished:
-            return
-        process = self._start(case)
-        said, _ = process.communicate(timeout=600)
-        allowed = {0, 3} if done and case.disposition == "write-empty" else {0}
-        hold(process.returncode in allowed, f"the same command again: exit code {process.returncode}: {said[-600:]}")
+    def _told_well(self, stopped: Stopped, *, forgotten: bool) -> None:
+        hold(stopped.code in {0, -signal.SIGKILL, *INTERRUPTED}, f"exit code {stopped.code}: {stopped.said[-600:]}")
+        if stopped.code in INTERRUPTED:
+            hold("Traceback" not in stopped.said, f"an interrupt is told as such: {stopped.said[-300:]}")
+            hold(stopped.late < STOPS_WITHIN, f"it took {stopped.late:.1f} s to stop")
+            hold(not (forgotten and GO_ON in stopped.said), "it says how to go on, and there is nothing to go on with")
+
+    def _again(self, case: Case, new: Rows) -> None:
+        """The same command goes on, or learns that all is done: exactly the new rows, and its report."""
+        done = self._ended(self._start(case))
+        hold(done.code == 0, f"the same command again: exit code {done.code}: {done.said[-600:]}")
+        there, report = self._rows(case), self._report() or {}
+        hold(there == new, f"the same command again leaves other rows: {_size(there)}, not {_size(new)}")
+        told = [report.get(name) for name in ("rows", "exported", "found", "failed")]
+        hold(told == [self.files] * 3 + [0], f"its report has other numbers: {told}")
+
+    def _as_another(self, case: Case, new: Rows) -> None:
+        """The same command is another one, after one that was finished and forgotten."""
+        done = self._ended(self._start(case))
+        code = 3 if case.disposition == "write-empty" else 0
+        hold(done.code == code, f"the same command as another one: exit code {done.code}: {done.said[-600:]}")
+        twice = new + (names("new", self.files) if case.disposition == "write-append" else Rows())
         there = self._rows(case)
-        # A process that is killed between its commit and its end has done what it was asked for. Only where a
-        # journal is kept is a second command known for the same; elsewhere it is one that adds the rows again.
-        twice = new + names("new", self.files)
-        appended_again = done and case.disposition == "write-append" and there == twice
-        hold(there == new or appended_again, f"the same command again leaves other rows: {_size(there)}")
-        if appended_again:
-            self.outcomes["added again after a commit that was not told"] += 1
-        left = sorted(path.name for path in self._place(case).parent.iterdir() if path != self._place(case))
+        hold(there == twice, f"the same command as another one leaves other rows: {_size(there)}")
+
+    def _nothing_left(self, case: Case) -> None:
+        left = left_behind(self.folder, self._place(case).name)
+        if case.destination.startswith("bq:"):
+            left += [f"table {'.'.join(name)}" for name in self.fake.catalog.tables if name != ("p1", "ds", "t")]
+        elif case.destination.endswith(".duckdb"):
+            left += [f"table {name}" for name in _duckdb_tables(self._place(case)) if name != "dicom"]
         hold(not left, f"it leaves behind {left}")
+
+    def _report(self) -> dict[str, Any] | None:
+        """The report, None as long as it is not complete."""
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "report").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
+
+    def _journals(self) -> list[Path]:
+        """Of jobs that are not finished: beside the output, or in the user's state."""
+        return [*(self.folder / "out").glob(".*/journal"), *(self.folder / "state").glob("dicom-bq/jobs/*/journal")]
 
     def _prepare(self, case: Case) -> Rows:
         """Make the table as it is before the export: absent, or with the rows of the old archive."""
-        shutil.rmtree(self.folder / "out", ignore_errors=True)
-        shutil.rmtree(self.folder / "state", ignore_errors=True)
-        for name in ("out", "state"):
+        for name in PLACES:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / name).mkdir()
+        (self.folder / "report").unlink(missing_ok=True)
         if case.destination.startswith("bq:"):
             self.fake.catalog.tables.clear()
         if case.disposition == "write-empty":
             return Rows()
-        before = Case(case.destination, "write-empty", case.signal, 1)
-        process = self._start(before, self.folder / "old")
-        said, _ = process.communicate(timeout=600)
-        hold(process.returncode == 0, f"the table cannot be made: {said[-300:]}")
+        done = self._ended(self._start(replace(case, disposition="write-empty", workers=1), self.folder / "old"))
+        hold(done.code == 0, f"the table cannot be made: {done.said[-300:]}")
+        (self.folder / "report").unlink()
         return names("old", OLD_FILES)
 
-    def _undisturbed(self, case: Case) -> float:
+    def _undisturbed(self, case: Case) -> Pace:
         started = time.monotonic()
         process = self._start(case)
-        said, _ = process.communicate(timeout=600)
-        hold(process.returncode == 0, f"undisturbed: exit code {process.returncode}: {said[-300:]}")
-        return time.monotonic() - started
+        self._until_announced(process)
+        announced = time.monotonic()
+        while process.poll() is None and self._journals():
+            time.sleep(0.002)
+        ending = time.monotonic() - announced
+        done = self._ended(process)
+        hold(done.code == 0, f"undisturbed: exit code {done.code}: {done.said[-300:]}")
+        return Pace(time.monotonic() - started, ending)
 
-    def _stopped(self, case: Case, delay: float) -> tuple[int, str, float]:
-        """Exit code, what was said, and how long it took to end after the signal."""
+    def _stopped(self, case: Case) -> Stopped:
+        """Stop an export at any moment, or, every other time, at one after the announcement of its write."""
+        pace = self.paces[case.destination, case.workers]
+        at_the_end = self.rng.random() < 0.5
+        delay = self.rng.uniform(0, pace.ending * 1.2) if at_the_end else self.rng.uniform(0.1, pace.whole * 1.05)
         process = self._start(case)
+        if at_the_end:
+            self._until_announced(process)
         try:
-            said, _ = process.communicate(timeout=delay)
-            return process.returncode, said, 0.0
+            process.wait(delay)
+            return self._ended(process)
         except subprocess.TimeoutExpired:
             process.send_signal(case.signal)
-        signalled = time.monotonic()
-        said, _ = process.communicate(timeout=600)
-        return process.returncode, said, time.monotonic() - signalled
+        return self._ended(process)
 
-    def _start(self, case: Case, source: Path | None = None) -> subprocess.Popen[str]:
+    def _until_announced(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:
+            with contextlib.suppress(FileNotFoundError):
+                if any(b'"announced"' in journal.read_bytes() for journal in self._journals()):
+                    return
+            time.sleep(0.002)
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> Stopped:
+        started = time.monotonic()
+        code = process.wait(600)
+        return Stopped(code, (self.folder / "said").read_text(), time.monotonic() - started)
+
+    def _start(self, case: Case, source: Path | None = None) -> subprocess.Popen[bytes]:
         arguments = ["export", str(source or self.folder / "new"), self._out(case)]
         arguments += ["--write-disposition", case.disposition, "--workers", str(case.workers)]
-        environment = {"XDG_STATE_HOME": str(self.folder / "state"), "BIGQUERY_EMULATOR_HOST": self.fake.url}
-        return subprocess.Popen(
-            [sys.executable, "-m", "dicom_bq", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=os.environ | environment,
-        )  # fmt: skip
+        arguments += ["--report", str(self.folder / "report")]
+        environment = {
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "BIGQUERY_EMULATOR_HOST": self.fake.url,
+        }
+        with (self.folder / "said").open("wb") as said:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dicom_bq", *arguments],
+                stdout=said, stderr=said, cwd=ROOT, env=os.environ | environment,
+            )  # fmt: skip
 
     def _out(self, case: Case) -> str:
         return case.destination if case.destination.startswith("bq:") else str(self._place(case))
@@ -213,6 +288,11 @@ def _duckdb_rows(place: Path) -> Rows:
         if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'dicom'").fetchall():
             return Rows()
         return Rows(row for (row,) in connection.execute("SELECT PatientID FROM dicom").fetchall())
+
+
+def _duckdb_tables(place: Path) -> list[str]:
+    with duckdb.connect(place) as connection:
+        return [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
 
 
 def _size(rows: Rows) -> str:
