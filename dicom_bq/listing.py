@@ -14,6 +14,7 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
+from dicom_bq.errors import kept_in
 from dicom_bq.parts import Part
 from dicom_bq.stats import digest_of
 
@@ -64,7 +65,7 @@ class Listing:
                 self._stopped = True
                 self._changed.notify_all()
             thread.join(LONGEST_WAIT)  # a directory that hangs may hold it for ever
-            with self._changed:
+            with self._changed, contextlib.suppress(OSError):  # of a full disk; nobody needs what is there
                 file.close()
         if self._error:
             raise self._error
@@ -84,9 +85,10 @@ class Listing:
                     with self._changed:
                         if self._stopped:
                             return
-                        file.seek(end)
-                        file.write(data)
-                        end = file.tell()
+                        with self._refusals():
+                            file.seek(end)
+                            file.write(data)
+                            end = file.tell()
                         self._ready += 1
                         self._changed.notify_all()
                         given += 1
@@ -108,10 +110,14 @@ class Listing:
                     if self.done:
                         return
                     self._changed.wait()
-                file.seek(offset)
-                part: Part = pickle.load(file)  # noqa: S301 (written above)
-                offset, self._ready = file.tell(), self._ready - 1
+                with self._refusals():
+                    file.seek(offset)
+                    part: Part = pickle.load(file)  # noqa: S301 (written above)
+                    offset, self._ready = file.tell(), self._ready - 1
             yield part
+
+    def _refusals(self) -> contextlib.AbstractContextManager[None]:
+        return kept_in(self._directory or tempfile.gettempdir())
 
 
 def make_parts(

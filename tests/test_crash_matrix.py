@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from dicom_bq.operations.running import OperationOptions, Running
+from tests.crash.disks import can_be_mounted
 from tests.crash.leftovers import left_behind
-from tests.crash.matrix import DESTINATIONS, DISPOSITIONS, SIGNALS, Case, CrashError, Field, Stopped, field_of
+from tests.crash.matrix import DESTINATIONS, DISPOSITIONS, FULL, SIGNALS, Case, CrashError, Field, Stopped, field_of
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,16 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
 def test_a_stopped_export_is_done_or_not_and_can_be_run_again(field: Field, destination: str, number: int) -> None:
     for signal in SIGNALS:
         field.run(Case(destination, DISPOSITIONS[number], signal, 1 + number % 2))
+
+
+@pytest.mark.parametrize("disposition", DISPOSITIONS)
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_an_export_without_room_changes_nothing_and_can_be_run_again(
+    field: Field, destination: str, disposition: str
+) -> None:
+    if not can_be_mounted(field.folder / "disk"):
+        pytest.skip("file systems cannot be mounted here")
+    field.run(Case(destination, disposition, FULL, 2))
 
 
 KILLED = Case("table.parquet", "write-append", SIGNALS[0], 1)
@@ -51,8 +62,8 @@ def test_the_matrix_notices_a_second_append(field: Field, monkeypatch: pytest.Mo
 def test_the_matrix_notices_what_is_left_behind(name: str, field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     def untidy(field: Field, case: Case) -> Stopped:
         stopped = field._ended(field._start(case))
-        (field.folder / name).parent.mkdir(exist_ok=True)
-        (field.folder / name).touch()
+        (field.folder / "disk" / name).parent.mkdir(exist_ok=True)
+        (field.folder / "disk" / name).touch()
         return stopped
 
     monkeypatch.setattr(Field, "_stopped", untidy)
@@ -62,13 +73,13 @@ def test_the_matrix_notices_what_is_left_behind(name: str, field: Field, monkeyp
 
 def test_the_matrix_notices_processes_and_operations(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.crash.leftovers.ENDS_WITHIN", 0.1)
-    monkeypatch.setenv("XDG_STATE_HOME", str(field.folder / "state"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(field.folder / "disk/state"))
     field._prepare(KILLED)
     with (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE),
         Running(OperationOptions(), "", ""),
     ):
-        left = left_behind(field.folder, "table.parquet")
+        left = left_behind(field.folder / "disk", "table.parquet")
     assert [one.split()[0] for one in left] == ["operation", "process"]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.duckdb import DuckDBTable
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema, schema_from_keywords
-from tests.tables import NARROW, WIDE, batches, narrow_row, read, wide_row, widened
+from tests.tables import NARROW, WIDE, batches, leftovers, narrow_row, read, wide_row, widened
 
 EMPTY, APPEND, TRUNCATE = WriteDisposition
 
@@ -237,3 +239,40 @@ def test_widening_agrees_with_rows_written_at_once(table: DuckDBTable, path: Pat
     table.write(NARROW, batches(NARROW, [narrow_row(n) for n in range(5000)], size=999), EMPTY)
     table.write(WIDE, batches(WIDE, [wide_row(1)]), APPEND)
     assert read(path) == [*(widened(narrow_row(n)) for n in range(5000)), wide_row(1)]
+
+
+def test_half_of_a_new_file_is_not_left_behind(tmp_path: Path) -> None:
+    """Nobody could open it: neither the next run nor DuckDB."""
+    path = tmp_path / "x.duckdb"
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from dicom_bq.destinations.duckdb import DuckDBTable; from dicom_bq.destinations.base import WriteDisposition;"
+        "from tests.tables import NARROW; from pathlib import Path; import duckdb; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000)); "
+        "DuckDBTable(Path(sys.argv[1])).write(NARROW, [], WriteDisposition.WRITE_EMPTY)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True, text=True)
+    assert "DestinationError: " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EEXIST], ids=errno.errorcode.get)
+def test_a_new_file_is_given_its_name(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no links it is moved; if somebody else was sooner, theirs stays."""
+    path = tmp_path / "x.duckdb"
+    (tmp_path / ".x.duckdb.writing").write_text("half of one, of a process that was killed")
+
+    def link(self: Path, _: Path) -> None:
+        if number == errno.EEXIST:
+            self.write_text("theirs")
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "hardlink_to", link)
+    table, rows = DuckDBTable(path), batches(NARROW, [narrow_row(1)])
+    if number == errno.EEXIST:
+        with pytest.raises(DestinationError, match="File exists"):
+            table.write(NARROW, rows, WriteDisposition.WRITE_EMPTY)
+        assert path.read_text() == "theirs"
+    else:
+        assert table.write(NARROW, rows, WriteDisposition.WRITE_EMPTY) == 1
+    assert leftovers(path) == []

@@ -6,6 +6,7 @@ Faults are put into ``os`` by wrapping its functions, in this process and, as a 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -261,3 +262,21 @@ def test_everything_is_gone(archive: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "open", gone)
     report = dicom_bq.export(archive, archive.parent / "out.parquet")
     assert (report.found, report.failed, report.rows) == (FILES, FILES, 0)
+
+
+@pytest.mark.parametrize("fails", ["write", "seek"])
+def test_a_listing_that_cannot_be_kept(archive: Path, fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits on a disk that is full by now: that is no bug, and closing the file does not hide it."""
+
+    class Full(io.BytesIO):
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Full, fails, full)
+    monkeypatch.setattr("dicom_bq.listing.tempfile.TemporaryFile", lambda **_: Full())
+    with pytest.raises(DestinationError, match=r"cannot be kept here for the time being: No space left on device"):
+        dicom_bq.export(archive, archive.parent / "out.parquet")
+    assert leftovers(archive) == []

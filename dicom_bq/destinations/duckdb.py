@@ -108,10 +108,9 @@ class DuckDBTable:
     ) -> int:
         """See ``Destination``."""
         files.check_parent(self.path)
-        is_new, is_ours = not self.path.exists(), False
+        is_ours = self._make()
         try:
             with self._connected() as connection, _transaction(connection):
-                is_ours = is_new
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
@@ -125,6 +124,21 @@ class DuckDBTable:
             if is_ours:
                 self.path.unlink(missing_ok=True)
             raise
+
+    def _make(self) -> bool:
+        """Make the file if there is none, in one step: half of one, from a full disk, nobody could open; whether so."""
+        with files.refusals(self.uri), files.exclusive(self.path):
+            temporary, path = files.beside(self.path, "writing"), self.path.resolve()
+            temporary.unlink(missing_ok=True)
+            if path.exists():
+                return False
+            try:
+                with self._connected(temporary):
+                    pass
+                files.give_name(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            return True
 
     def holds(self, mark: str) -> bool:
         """See ``Destination``."""
@@ -240,14 +254,14 @@ class DuckDBTable:
         return Existing(schema, len(connection.table(quote(self.table))))
 
     @contextlib.contextmanager
-    def _connected(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the file; DuckDB's errors become this program's."""
+    def _connected(self, path: Path | None = None, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the file, or to what is to become it; DuckDB's errors become this program's."""
         try:
             import duckdb
         except ImportError as error:
             raise MissingDependencyError(package="duckdb", extra="duckdb") from error
         try:
-            with duckdb.connect(self.path, read_only=read_only) as connection:
+            with duckdb.connect(path or self.path, read_only=read_only) as connection:
                 yield connection
         except duckdb.Error as error:
             reason, advice = _explained(error)

@@ -198,6 +198,20 @@ def exchange(first: Path, second: Path) -> bool:
     raise OSError(number, os.strerror(number), str(second))
 
 
+def give_name(temporary: Path, path: Path) -> None:
+    """Have a file under a name that is not taken.
+
+    Raises:
+        FileExistsError: By now it is.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links there
+        temporary.rename(path)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """The same file under a second name, by a hard link where the file system has them."""
     try:

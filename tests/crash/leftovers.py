@@ -8,7 +8,7 @@ from pathlib import Path
 from dicom_bq.operations.store import Store
 
 PLACES = ("out", "state", "tmp")
-"""Directories of a field: of the output, of the user's state, of temporary files."""
+"""Directories of a field's disk: of the output, of the user's state, of temporary files."""
 ENDS_WITHIN = 10.0
 """Seconds in which a worker notices that whoever started it is no more."""
 
@@ -17,7 +17,7 @@ def left_behind(folder: Path, table: str) -> list[str]:
     """Names of files and processes, and operations that are said to run.
 
     Args:
-        folder: Of a field.
+        folder: Of a field's disk.
         table: Name of the output, which is to be there.
     """
     jobs, runs = folder / "state/dicom-bq/jobs", folder / "state/dicom-bq/runs"
@@ -35,7 +35,7 @@ def _entries(place: Path) -> list[Path]:
 
 
 def _processes(folder: Path) -> list[int]:
-    """Processes that were given this field's state, once they have had the time to end."""
+    """Processes that were given this disk's state, once they have had the time to end."""
     mark = f"XDG_STATE_HOME={folder / 'state'}".encode()
     until = time.monotonic() + ENDS_WITHIN
     while (found := _with_environment(mark)) and time.monotonic() < until:

@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 
+from tests.crash.disks import LEAST_ROOM, ROOM, disk, resize, taken
 from tests.crash.leftovers import PLACES, left_behind
 from tests.fake_bigquery import FakeBigQuery
 from tests.handmade import explicit, explicit_file, text
@@ -29,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DESTINATIONS = ("table.parquet", "parts", "table.duckdb", "bq://p1.ds.t")
 DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
 SIGNALS = (signal.SIGKILL, signal.SIGINT)
+FULL = "FULL"
+"""Stopped by a file system that is full."""
 WORKERS = (1, 2)
 STOPS_WITHIN = 20.0
 """Seconds from SIGINT to the end; two on a machine that has nothing else to do."""
@@ -56,33 +59,49 @@ class Case:
 
     destination: str
     disposition: str
-    signal: signal.Signals
+    stop: signal.Signals | str
     workers: int
 
     def __str__(self) -> str:
-        return f"{self.destination} {self.disposition} {self.signal.name} {self.workers} workers"
+        return f"{self.destination} {self.disposition} {self.what} {self.workers} workers"
+
+    @property
+    def what(self) -> str:
+        """Stops it."""
+        return self.stop.name if isinstance(self.stop, signal.Signals) else self.stop
 
 
-def cases() -> list[Case]:
+def cases(*stops: signal.Signals | str) -> list[Case]:
     """All of them."""
-    return [Case(*row) for row in itertools.product(DESTINATIONS, DISPOSITIONS, SIGNALS, WORKERS)]
+    return [Case(*row) for row in itertools.product(DESTINATIONS, DISPOSITIONS, stops, WORKERS)]
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long an undisturbed run takes, in seconds: as a whole, and from its write's announcement to its oblivion."""
+    """How an undisturbed run goes.
+
+    Attributes:
+        whole: Seconds it takes. ending: Of them those from its write's announcement to its oblivion.
+        room: Bytes it takes on disk at most.
+    """
 
     whole: float
     ending: float
+    room: int
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """What became of a command: its exit code, what it said, and the seconds from a signal to its end."""
+    """What became of a command.
+
+    Attributes:
+        code: Exit code. said: Output. late: Seconds from a signal to its end. full: Whether there was little room.
+    """
 
     code: int
     said: str
     late: float = 0.0
+    full: bool = False
 
 
 @dataclass
@@ -114,8 +133,11 @@ class Field:
                 something is left behind.
         """
         if (case.destination, case.workers) not in self.paces:
-            self._prepare(case)
             self.paces[case.destination, case.workers] = self._undisturbed(case)
+        with disk(self.folder / "disk", case.stop == FULL):
+            self._run(case)
+
+    def _run(self, case: Case) -> None:
         old = self._prepare(case)
         new = names("new", self.files) + (old if case.disposition == "write-append" else Rows())
         stopped = self._stopped(case)
@@ -127,7 +149,7 @@ class Field:
         forgotten = there == new and self._report() is not None and not self._journals()
         self._told_well(stopped, forgotten=forgotten)
         state = "forgotten" if forgotten else "not forgotten" if there == new else "not done"
-        self.outcomes[f"{case.signal.name}: {'ended by itself' if stopped.code == 0 else state}"] += 1
+        self.outcomes[f"{case.what}: {'ended by itself' if stopped.code == 0 else state}"] += 1
         if stopped.code != 0 and forgotten:
             self._as_another(case, new)
         elif stopped.code != 0:
@@ -135,7 +157,10 @@ class Field:
         self._nothing_left(case)
 
     def _told_well(self, stopped: Stopped, *, forgotten: bool) -> None:
-        hold(stopped.code in {0, -signal.SIGKILL, *INTERRUPTED}, f"exit code {stopped.code}: {stopped.said[-600:]}")
+        codes = {0, 3} if stopped.full else {0, -signal.SIGKILL, *INTERRUPTED}
+        hold(stopped.code in codes, f"exit code {stopped.code}: {stopped.said[-600:]}")
+        if stopped.code == 3:
+            hold("o space left on device" in stopped.said, f"it does not say that it is full: {stopped.said[-600:]}")
         if stopped.code in INTERRUPTED:
             hold("Traceback" not in stopped.said, f"an interrupt is told as such: {stopped.said[-300:]}")
             hold(stopped.late < STOPS_WITHIN, f"it took {stopped.late:.1f} s to stop")
@@ -160,7 +185,7 @@ class Field:
         hold(there == twice, f"the same command as another one leaves other rows: {_size(there)}")
 
     def _nothing_left(self, case: Case) -> None:
-        left = left_behind(self.folder, self._place(case).name)
+        left = left_behind(self.folder / "disk", self._place(case).name)
         if case.destination.startswith("bq:"):
             left += [f"table {'.'.join(name)}" for name in self.fake.catalog.tables if name != ("p1", "ds", "t")]
         elif case.destination.endswith(".duckdb"):
@@ -177,13 +202,14 @@ class Field:
 
     def _journals(self) -> list[Path]:
         """Of jobs that are not finished: beside the output, or in the user's state."""
-        return [*(self.folder / "out").glob(".*/journal"), *(self.folder / "state").glob("dicom-bq/jobs/*/journal")]
+        disk = self.folder / "disk"
+        return [*disk.glob("out/.*/journal"), *disk.glob("state/dicom-bq/jobs/*/journal")]
 
     def _prepare(self, case: Case) -> Rows:
         """Make the table as it is before the export: absent, or with the rows of the old archive."""
         for name in PLACES:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            (self.folder / name).mkdir()
+            shutil.rmtree(self.folder / "disk" / name, ignore_errors=True)
+            (self.folder / "disk" / name).mkdir(parents=True)
         (self.folder / "report").unlink(missing_ok=True)
         if case.destination.startswith("bq:"):
             self.fake.catalog.tables.clear()
@@ -195,20 +221,23 @@ class Field:
         return names("old", OLD_FILES)
 
     def _undisturbed(self, case: Case) -> Pace:
+        self._prepare(case)
         started = time.monotonic()
         process = self._start(case)
-        self._until_announced(process)
+        room = self._until_announced(process)
         announced = time.monotonic()
         while process.poll() is None and self._journals():
             time.sleep(0.002)
         ending = time.monotonic() - announced
         done = self._ended(process)
         hold(done.code == 0, f"undisturbed: exit code {done.code}: {done.said[-300:]}")
-        return Pace(time.monotonic() - started, ending)
+        return Pace(time.monotonic() - started, ending, room)
 
     def _stopped(self, case: Case) -> Stopped:
         """Stop an export at any moment, or, every other time, at one after the announcement of its write."""
         pace = self.paces[case.destination, case.workers]
+        if not isinstance(case.stop, signal.Signals):
+            return self._without_room(case, pace.room)
         at_the_end = self.rng.random() < 0.5
         delay = self.rng.uniform(0, pace.ending * 1.2) if at_the_end else self.rng.uniform(0.1, pace.whole * 1.05)
         process = self._start(case)
@@ -218,15 +247,26 @@ class Field:
             process.wait(delay)
             return self._ended(process)
         except subprocess.TimeoutExpired:
-            process.send_signal(case.signal)
+            process.send_signal(case.stop)
         return self._ended(process)
 
-    def _until_announced(self, process: subprocess.Popen[bytes]) -> None:
+    def _without_room(self, case: Case, room: int) -> Stopped:
+        disk = self.folder / "disk"
+        resize(disk, taken(disk) + LEAST_ROOM + int(room * self.rng.random()))
+        stopped = self._ended(self._start(case))
+        resize(disk, ROOM)
+        return replace(stopped, full=True)
+
+    def _until_announced(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for it; the bytes that the run takes on disk until then."""
+        room = 0
         while process.poll() is None:
             with contextlib.suppress(FileNotFoundError):
+                room = max(room, taken(self.folder / "disk"))
                 if any(b'"announced"' in journal.read_bytes() for journal in self._journals()):
-                    return
+                    break
             time.sleep(0.002)
+        return room
 
     def _ended(self, process: subprocess.Popen[bytes]) -> Stopped:
         started = time.monotonic()
@@ -238,8 +278,8 @@ class Field:
         arguments += ["--write-disposition", case.disposition, "--workers", str(case.workers)]
         arguments += ["--report", str(self.folder / "report")]
         environment = {
-            "XDG_STATE_HOME": str(self.folder / "state"),
-            "TMPDIR": str(self.folder / "tmp"),
+            "XDG_STATE_HOME": str(self.folder / "disk/state"),
+            "TMPDIR": str(self.folder / "disk/tmp"),
             "BIGQUERY_EMULATOR_HOST": self.fake.url,
         }
         with (self.folder / "said").open("wb") as said:
@@ -252,7 +292,7 @@ class Field:
         return case.destination if case.destination.startswith("bq:") else str(self._place(case))
 
     def _place(self, case: Case) -> Path:
-        return self.folder / "out" / ("bigquery" if case.destination.startswith("bq:") else case.destination)
+        return self.folder / "disk/out" / ("bigquery" if case.destination.startswith("bq:") else case.destination)
 
     def _rows(self, case: Case) -> Rows:
         """Patient IDs, as another program reads them; of BigQuery once what was sent has been worked on."""
@@ -284,14 +324,24 @@ class Field:
 
 def _duckdb_rows(place: Path) -> Rows:
     """The table of a database; a file that is being made has none yet."""
-    with duckdb.connect(place) as connection:
+    with _connected(place) as connection:
         if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'dicom'").fetchall():
             return Rows()
         return Rows(row for (row,) in connection.execute("SELECT PatientID FROM dicom").fetchall())
 
 
+@contextlib.contextmanager
+def _connected(place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        with duckdb.connect(place) as connection:
+            yield connection
+    except duckdb.Error as error:
+        message = f"the database cannot be read: {error}"
+        raise CrashError(message) from error
+
+
 def _duckdb_tables(place: Path) -> list[str]:
-    with duckdb.connect(place) as connection:
+    with _connected(place) as connection:
         return [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
 
 
