@@ -88,8 +88,23 @@ def batch_differences(
     found = [f"{len(rows)} rows, not {len(expected)}"] if len(rows) != len(expected) else []
     for number, (row, oracle_row) in enumerate(zip(rows, expected, strict=False)):
         found += differences(edit(row), oracle_row.row, show_values=show_values)
-        found += _place_differences(built.placements[table.instance == number], oracle_row)
+        found += _place_differences(_data_or_once(built.placements, table, number), oracle_row)
     return found + _schema_differences(_plain(built.schema.to_bigquery()), schema(expected))
+
+
+def _data_or_once(placements: np.ndarray, table: ElementTable, instance: int) -> np.ndarray:
+    """The places of an instance's elements, without some that are no data.
+
+    Of those that are there twice pydicom keeps the last; (0000,0000) without a value may be padding.
+    """
+    seen, kept = set[tuple[int, int]](), []
+    for row in np.flatnonzero(table.instance == instance)[::-1]:
+        key = int(table.item[row]), int(table.tag[row])
+        padding = table.tag[row] == 0 and table.length[row] == 0
+        if not (placements[row] == Place.NOT_DATA and (key in seen or padding)):
+            kept.append(row)
+        seen.add(key)
+    return placements[np.array(kept, np.int64)]
 
 
 def _place_differences(placements: np.ndarray, expected: OracleRow) -> list[str]:

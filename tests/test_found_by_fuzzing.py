@@ -28,6 +28,7 @@ from tests.handmade import (
     explicit_file,
     implicit,
     implicit_file,
+    item,
     meta,
     open_item,
     open_sequence,
@@ -35,6 +36,7 @@ from tests.handmade import (
     small_file,
     text,
 )
+from tests.oracle.exact import is_exact
 
 SYNTAX_ALONE = PREFIX + text(0x00020010, "UI", EXPLICIT + "\0")
 SYNTAX_ALONE_BIG = PREFIX + text(0x00020010, "UI", BIG_ENDIAN + "\0")
@@ -167,3 +169,48 @@ def test_bytes_in_a_dataset_that_are_text_by_the_dictionary(vr: str) -> None:
     table = dicom_bq.to_arrow([dataset])
     table.validate(full=True)
     assert table["PatientID"].to_pylist() == ["café"]
+
+
+@pytest.mark.parametrize("second", [explicit(0x00080201, "OF", bytes(8)), explicit(0x00080201, "SH", b"")])
+def test_a_time_zone_that_was_superseded_counts_no_more(second: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "zone.dcm"
+    first = text(0x00080201, "SH", "+0100")
+    path.write_bytes(explicit_file(text(0x0008002A, "DT", "20231107092241"), first, second))
+    (built,) = checks.batches(Reading(), [str(path)])
+    assert [time.hour for time in built.batch["AcquisitionDateTime"].to_pylist()] == [9]
+    assert checks.oracle_agrees(str(path))
+
+
+COMPARED = {
+    "a tag that is there twice": explicit_file(text(0x00100020, "LO", "ID-1"), text(0x00100020, "LO", "ID-2")),
+    "zeros at the end": explicit_file(bytes(64)),
+    "file meta information that is not ASCII": meta(EXPLICIT) + explicit(0x00020016, "AE", b"caf\xe9") + PATIENT,
+    "a transfer syntax that nobody knows": meta("1.2.3") + text(0x00100020, "LO", "ID-1"),
+    "no transfer syntax": meta(None) + text(0x00100020, "LO", "ID-1"),
+    "a group length in the data set": explicit_file(explicit(0x00080000, "UL", bytes(4)), PATIENT),
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_the_oracle_is_asked_of(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.dcm"
+    path.write_bytes(COMPARED[name])
+    assert checks.oracle_agrees(str(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "exact"),
+    [
+        (item(PATIENT), True),
+        (item(PATIENT) * 2, True),
+        (open_item(PATIENT), True),
+        (open_item(PATIENT)[:-8], False),
+        (item(PATIENT)[:-1], False),
+        (item(PATIENT, length=len(PATIENT) - 2), False),
+        (item(sequence(item(PATIENT))), True),
+        (item(sequence(item(PATIENT, length=8))), False),
+        (item(explicit(0x00100020, "XX", b"x")), False),
+    ],
+)
+def test_the_oracle_knows_items_that_are_not_as_long_as_they_say(value: bytes, exact: bool) -> None:
+    assert is_exact(value, implicit=False, order="<") == exact

@@ -168,9 +168,9 @@ def _date_times(wanted: _Wanted) -> Flat:
 
 
 def instance_zones(table: ElementTable, texts: Texts) -> npt.NDArray[np.int64]:
-    """Minutes east of UTC of each instance's own (0008,0201), 0 where it has none that can be read."""
+    """Minutes east of UTC of each instance's own (0008,0201), the last if there are two; 0 where it cannot be read."""
     zones = np.zeros(table.instances, np.int64)
-    rows = np.flatnonzero((table.tag == TIMEZONE_OFFSET_FROM_UTC) & (table.item == ROOT) & (texts.length > 0))
+    rows = np.flatnonzero((table.tag == TIMEZONE_OFFSET_FROM_UTC) & (table.item == ROOT))
     for row, text in zip(rows.tolist(), texts.take(rows).to_pylist(), strict=True):
         zones[table.instance[row]] = parse_offset(text) or 0
     return zones

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +14,22 @@ import pyarrow as pa
 
 from dicom_bq.columns.build import BuiltBatch
 from dicom_bq.conform import conform
-from dicom_bq.elements import UNDEFINED_LENGTH, ElementTable
+from dicom_bq.elements import UNDEFINED_LENGTH, VR_NUMBER, ElementTable
 from dicom_bq.problems import Place, Reason
 from dicom_bq.reading import Built, Reading, ReadOptions
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned
 from tests.agreement import compare
-from tests.fuzz.tree import MOST_INFLATED, TRANSFER_SYNTAX, Form, Node, encode, parse, walk
-from tests.handmade import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_BASELINE, LONG_VRS, PIXEL_DATA, UNDEFINED
+from tests.fuzz.tree import KNOWN, TRANSFER_SYNTAX, Form, Node, encode, parse, walk
+from tests.handmade import BIG_ENDIAN, PIXEL_DATA
 from tests.walkers import assert_same, both
 
 SOURCE = "SourceDicomStore"
 PLACES = frozenset(Place)
-PLAIN = re.compile(rb"[\x21-\x5b\x5d-\x7e]*[ \0]*|[\0-\xff]{4}")
-"""One word, or the number that is the group's length."""
 SPECIFIC_CHARACTER_SET = 0x00080005
-OTHERWISE = frozenset({Reason.READ_BY_PYDICOM, Reason.OTHER_SYNTAX})
-SYNTAXES = frozenset(
-    uid.encode() + b"\0" * (len(uid) % 2) for uid in (IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, JPEG_BASELINE)
-)
+DELIMITERS, PADDING = 0xFFFE, 0xFFFCFFFC
+TEXT_OR_NONE = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split()) | {b""}
+BIG_ENDIAN_UID = BIG_ENDIAN.encode() + b"\0"
 
 
 class WrongError(AssertionError):
@@ -157,35 +153,48 @@ def oracle_agrees(path: str) -> bool:
 def _comparable(data: bytes, table: ElementTable) -> bool:
     """Whether pydicom, which the oracle reads with, takes a file for the same as the product does.
 
-    Where it says how its data set is written and that is so; where zeros at the end, which are padding for the
-    product and an element for pydicom, are not; where no tag is there twice, since pydicom keeps the last one and the
-    oracle does not know the others; where file meta information is at the beginning alone and plain, since pydicom
-    decodes that at once; where there is no command set, which it reads in a way of its own; where nothing but Pixel
-    Data ends the reading; where no character set has an escape sequence in its own name; where what is opened
-    is closed, since pydicom closes it.
+    What is not compared, and why:
+
+    * A data set that is written otherwise than its transfer syntax says: the product sees that, pydicom believes it.
+      So too one in big endian that does not say so; and one without a transfer syntax whose first group is above
+      03FF, which pydicom takes for big endian.
+    * What the walker refuses and pydicom reads all the same: nothing says what is right in a structure that is
+      broken. The two agree on 99 of 100 of those; the others are sequences that the product drops and says so.
+    * An element of two letters that are no VR, outside of items: nothing says how long its length is.
+    * A command set (group 0000), which pydicom reads in a way of its own.
+    * Something in a group length, or in padding, that is stored as a sequence: the oracle does not look into it.
+    * A delimiter where there is nothing to delimit: it is no data, and pydicom keeps some and passes over others.
+    * A transfer syntax between control characters, or with an escape sequence: pydicom decodes it in a way of its own.
+    * A Specific Character Set that is no text, or has an escape sequence in its own name: pydicom decodes it while
+      it reads, so that the oracle never sees it.
+    * Something other than Pixel Data of undefined length, where the product stops.
     """
     file = parse(data)
-    body = encode(file.data, file.form) + file.tail
+    body = encode(file.data[:1], file.form) + file.tail
     nodes = [held[place] for held, place in walk(file.data)]
-    sets = [node for node in nodes if node.tag == SPECIFIC_CHARACTER_SET]
-    elements = np.stack([table.item.astype(np.int64), table.tag.astype(np.int64)])
-    groups, ended = table.tag >> 16, table.tag[table.length == UNDEFINED_LENGTH]
+    syntaxes = [node.value for node in file.meta if node.tag == TRANSFER_SYNTAX]
+    ended = table.tag[table.length == UNDEFINED_LENGTH]
+    not_data = (table.tag & 0xFFFF == 0) | (table.tag == PADDING)
+    reasons = {note.reason for note in table.notes}
     return (
-        _is_plain(file.meta)
-        and not any(node.claim == UNDEFINED and isinstance(node.value, list) and not node.closed for node in nodes)
-        and not body.endswith(bytes(8))
-        and len(body) < MOST_INFLATED
-        and not any(note.reason in OTHERWISE for note in table.notes)
-        and not any(b"\x1b" in encode([node], Form()) for node in sets)
-        and len(np.unique(elements, axis=1).T) == len(table)
-        and bool((np.diff((groups == 2).astype(np.int8)) <= 0).all() and (groups != 0).all())
-        and bool(np.isin(ended, [PIXEL_DATA]).all())
+        Reason.OTHER_SYNTAX not in reasons
+        and (body[:1] != b"\0" or body[1:2] == b"\0" or syntaxes == [BIG_ENDIAN_UID])
+        and (bool(syntaxes) or body[1:2] < b"\4")
+        and Reason.READ_BY_PYDICOM not in reasons
+        and (not file.tail[4:6].isalpha() or file.tail[4:6] in KNOWN)
+        and bool((table.tag >> 16 != DELIMITERS).all() and ((table.tag >> 16 != 0) | (table.length == 0)).all())
+        and not (not_data & (table.vr == VR_NUMBER["SQ"])).any()
+        and all(_is_bare(uid) for uid in syntaxes)
+        and all(_is_plain(node) for node in nodes if node.tag == SPECIFIC_CHARACTER_SET)
+        and bool((ended == PIXEL_DATA).all())
     )
 
 
-def _is_plain(meta: Sequence[Node]) -> bool:
-    """A known transfer syntax, once, and text that is one value without odd characters."""
-    syntaxes = [node.value for node in meta if node.tag == TRANSFER_SYNTAX and node.vr == b"UI"]
-    texts = [node.value for node in meta if node.vr not in LONG_VRS and isinstance(node.value, bytes)]
-    plain = all(PLAIN.fullmatch(text) for text in texts)
-    return plain and len(syntaxes) == 1 and syntaxes[0] in SYNTAXES
+def _is_bare(uid: bytes | list[Node]) -> bool:
+    text = uid.decode("latin-1").strip(" \0") if isinstance(uid, bytes) else ""
+    return text == text.strip() and "\x1b" not in text
+
+
+def _is_plain(character_set: Node) -> bool:
+    is_text = character_set.vr in TEXT_OR_NONE and isinstance(character_set.value, bytes)
+    return is_text and b"\x1b" not in encode([character_set], Form())

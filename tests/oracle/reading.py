@@ -26,9 +26,11 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_value
 
+from .exact import is_exact
 from .tables import NUMBER, OPAQUE
 
 PIXEL_DATA = 0x7FE00010
+FILE_META = 0x0002
 UNDEFINED_LENGTH = 0xFFFFFFFF
 LAST = 2**63  # a position behind all others
 
@@ -110,7 +112,10 @@ def elements_of(dataset: Dataset, *, ordered: bool) -> dict[int, Element]:
     if not ordered:
         tags.sort(key=lambda tag: _position(dataset, tag))
     with _pydicom_may_fail():
-        return {int(tag): _element(dataset, tag) for tag in tags}
+        elements = {int(tag): _element(dataset, tag) for tag in tags}
+    if not ordered and 0 in elements and not elements[0].has_length():
+        del elements[0]  # zeros, which are padding
+    return elements
 
 
 def _position(dataset: Dataset, tag: BaseTag) -> int:
@@ -183,6 +188,8 @@ def whole_text(element: Element, encodings: list[str]) -> str:
     """The text of an element, not split, not trimmed, only without NUL."""
     if element.raw is None:
         return _text_of(element.value).replace("\0", "")
+    if element.tag >> 16 == FILE_META:
+        encodings = encodings_for("")  # PS3.10 7.1: of the data set is the character set that the data set names
     with _pydicom_may_fail():
         text = decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
     # pydicom leaves the escape sequence of ISO 2022 IR 58 in the text.
@@ -219,13 +226,24 @@ def numbers(element: Element, vr: str) -> list[int] | list[float] | None:
     return [int(each) if vr not in {"FL", "FD"} else float(each) for each in many]
 
 
+def _dataset(value: object) -> Dataset:
+    if not isinstance(value, Dataset):  # a character set that is stored as a sequence: pydicom decodes it at once
+        raise TypeError(type(value).__name__)
+    return value
+
+
 def items(element: Element, encodings: list[str]) -> list[Dataset]:
     """The items of an element read as a sequence."""
     if element.raw is None:
-        return list(element.value)
+        with _pydicom_may_fail():
+            return [_dataset(each) for each in element.value]
     raw = element.read_as("SQ")
     with _pydicom_may_fail():
         if element.data()[:4] != (b"\xfe\xff\0\xe0" if raw.is_little_endian else b"\xff\xfe\xe0\0"):
             raise ValueError(element.tag)  # pydicom would read anything as an item
+        if element.stored_vr in OPAQUE and not raw.is_implicit_VR:
+            raise ValueError(element.tag)  # no standard says how items are written in OW, OF, OL, OD and OV
+        if not is_exact(element.data(), implicit=raw.is_implicit_VR, order="<" if raw.is_little_endian else ">"):
+            raise ValueError(element.tag)  # pydicom would read beyond the end of an item
         found: list[Dataset] = list(convert_value("SQ", raw, encodings) or [])
         return found

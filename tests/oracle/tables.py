@@ -28,6 +28,9 @@ OPAQUE = frozenset(
     {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW", "OB_OW", "NONE"}
 )
 
+#: PS3.5 7.1.2: in explicit VR these have a length of four bytes, behind two that are reserved.
+LONG_LENGTH = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+
 BIGQUERY_TYPE = {
     **dict.fromkeys(TEXT, "STRING"),
     **dict.fromkeys(NUMBER, "INTEGER"),
