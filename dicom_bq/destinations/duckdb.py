@@ -9,14 +9,13 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicom_bq.column import RECORD, REPEATED, Column
-from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.duckdb_widen import additions, needs_rebuild, rebuild
-from dicom_bq.destinations.row_groups import row_groups
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema
 from dicom_bq.schema_limits import NO_LIMITS
@@ -31,7 +30,6 @@ _Fact: TypeAlias = "tuple[str, str | None, str | None]"
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
 _RUN = "dicom_bq_run_"
 """A table of this name and the run's is there from the commit of its rows until the run knows that it is finished."""
-_LEAST_MEMORY, _MEMORY_OF_A_THREAD = 512, 64  # MiB
 # Everything the catalog knows of a name: what it is, and what would be lost if the table were written anew.
 _FACTS = """
 FROM (
@@ -110,12 +108,12 @@ class DuckDBTable:
         files.check_parent(self.path)
         is_new, is_ours = not self.path.exists(), False
         try:
-            with self._connected() as connection, _transaction(connection):
+            with self._attached() as (connection, is_apart), _transaction(connection):
                 is_ours = is_new
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
-                rows = self._insert(connection, schema, batches)
+                rows = self._insert(connection, schema, batches, is_apart=is_apart)
                 if announce:
                     mark = f"{_RUN}{uuid.uuid4().hex}"
                     announce(mark, rows)
@@ -197,24 +195,19 @@ class DuckDBTable:
         return facts
 
     def _insert(
-        self, connection: duckdb.DuckDBPyConnection, schema: TableSchema, batches: Iterable[pa.RecordBatch]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        is_apart: bool,
     ) -> int:
-        import pyarrow as pa
+        from dicom_bq.destinations.duckdb_stream import insert
 
         columns = ", ".join(map(quote, self._written(connection, schema)))
-        connection.execute(f"SET memory_limit = '{_memory_limit(schema)} MiB'")
         target = connection.table(quote(self.table)).select(columns).limit(0).arrow().schema
-        rows = 0
-        for group in row_groups(conform(batch, target) for batch in batches):
-            # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
-            whole = [pa.concat_arrays(column.chunks) for column in group.columns]
-            # DuckDB finds it by its name. What is registered under one is kept until the transaction ends.
-            dicom_bq_incoming = pa.Table.from_arrays(whole, schema=target)
-            connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM dicom_bq_incoming")
-            rows += dicom_bq_incoming.num_rows
-            del group, whole, dicom_bq_incoming  # else they are in memory until the next group is complete
-            pa.default_memory_pool().release_unused()
-        return rows
+        leaves = sum(column.type != RECORD for _, _, column in schema.walk())
+        return insert(connection, f"{quote(self.table)} ({columns})", target, batches, leaves if is_apart else 0)
 
     def _written(self, connection: duckdb.DuckDBPyConnection, schema: TableSchema) -> list[str]:
         """Columns to insert: the rows' own, and the mapping's other lists, to be empty. The rest get a default."""
@@ -241,14 +234,28 @@ class DuckDBTable:
 
     @contextlib.contextmanager
     def _connected(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the file; DuckDB's errors become this program's."""
+        """A connection to the file."""
+        with self._refusals() as duckdb, duckdb.connect(self.path, read_only=read_only) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+        """One for writing, and whether its settings are its own."""
+        with self._refusals():
+            from dicom_bq.destinations.duckdb_stream import attached
+
+            with attached(self.path) as found:
+                yield found
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[ModuleType]:
+        """DuckDB, whose errors become this program's."""
         try:
             import duckdb
         except ImportError as error:
             raise MissingDependencyError(package="duckdb", extra="duckdb") from error
         try:
-            with duckdb.connect(self.path, read_only=read_only) as connection:
-                yield connection
+            yield duckdb
         except duckdb.Error as error:
             reason, advice = _explained(error)
             raise DestinationError(destination=self.uri, reason=reason, advice=advice) from error
@@ -256,12 +263,6 @@ class DuckDBTable:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from None
-
-
-def _memory_limit(schema: TableSchema) -> int:
-    """MiB that rows of a schema take on their way, so many that DuckDB can go on; the rest is for its disk."""
-    columns = sum(column.type != RECORD for _, _, column in schema.walk())
-    return max(_LEAST_MEMORY, columns) + _MEMORY_OF_A_THREAD * (os.cpu_count() or 1)
 
 
 def _explained(error: Exception) -> tuple[str, str]:
