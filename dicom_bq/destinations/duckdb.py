@@ -143,7 +143,7 @@ class DuckDBTable:
         Raises:
             DestinationError: DuckDB refuses it.
         """
-        with self._connected(read_only=True) as connection:
+        with self._refusals() as duckdb, duckdb.connect(self.path, read_only=True) as connection:
             result = connection.execute(query)
             while row := result.fetchone():
                 yield row
@@ -233,14 +233,14 @@ class DuckDBTable:
         return Existing(schema, len(connection.table(quote(self.table))))
 
     @contextlib.contextmanager
-    def _connected(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the file."""
-        with self._refusals() as duckdb, duckdb.connect(self.path, read_only=read_only) as connection:
+        with self._attached() as (connection, _):
             yield connection
 
     @contextlib.contextmanager
     def _attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
-        """One for writing, and whether its settings are its own."""
+        """See ``duckdb_stream.attached``."""
         with self._refusals():
             from dicom_bq.destinations.duckdb_stream import attached
 

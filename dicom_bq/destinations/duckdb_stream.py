@@ -25,7 +25,7 @@ ROWS_OF_A_GROUP = 8192
 """Held until they are complete, a block of 256 KiB or more for each column."""
 _SETTINGS: Mapping[str, int] = {"threads": 1, "write_buffer_row_group_count": 1}
 """More threads are slower on rows that come one batch after another, and each has chunks of all columns of its own."""
-_LEAST_MEMORY, _COLUMNS_OF_A_MEBIBYTE, _TIMES_A_BATCH = 64, 16, 4
+_LEAST_MEMORY, _COLUMNS_OF_A_MEBIBYTE, _TIMES_A_BATCH = 32, 16, 4
 """Measured: 591 columns need 55 MiB, 2,161 need 150; five times a batch is the most that one of long values needs."""
 
 
@@ -33,7 +33,9 @@ _LEAST_MEMORY, _COLUMNS_OF_A_MEBIBYTE, _TIMES_A_BATCH = 64, 16, 4
 def attached(path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
     """A connection to a database file, made when it is not there, and whether its settings are this connection's own.
 
-    They are not when another part of this process has the file open; rows then take the memory that they take there.
+    Whatever is written should be by one of these: with another size of row groups DuckDB puts all of them together
+    anew. Settings are not its own when another part of this process has the file open; rows then take the memory that
+    they take there.
     """
     import duckdb
 
