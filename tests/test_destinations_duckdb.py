@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dicom_bq.conform import conform
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.duckdb import DuckDBTable
-from dicom_bq.destinations.duckdb_stream import ROWS_OF_A_GROUP
+from dicom_bq.destinations.duckdb_stream import MOST_ROWS
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.tables import NARROW, WIDE, batches, narrow_row, read, wide_row, widened
@@ -108,7 +108,7 @@ def test_a_connection_in_this_process_may_stay_open(table: DuckDBTable, path: Pa
 
 def test_row_groups_go_to_disk_and_stay_small_when_a_run_is_forgotten(table: DuckDBTable, path: Path) -> None:
     marks: list[str] = []
-    rows = [narrow_row(number) for number in range(3 * ROWS_OF_A_GROUP)]
+    rows = [narrow_row(number) for number in range(2 * MOST_ROWS + 1)]
     table.write(NARROW, batches(NARROW, rows, 1000), EMPTY, lambda mark, _rows: marks.append(mark))
     assert table.holds(marks[0])
     table.forget(marks[0])

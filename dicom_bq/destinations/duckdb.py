@@ -105,15 +105,17 @@ class DuckDBTable:
         announce: Announce | None = None,
     ) -> int:
         """See ``Destination``."""
-        files.check_parent(self.path)
+        self.check(disposition, schema)
+        source = iter(batches)
+        first = next(source, None)
         is_new, is_ours = not self.path.exists(), False
         try:
-            with self._attached() as (connection, is_apart), _transaction(connection):
+            with self._attached(first) as (connection, is_apart), _transaction(connection):
                 is_ours = is_new
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
-                rows = self._insert(connection, schema, batches, is_apart=is_apart)
+                rows = self._insert(connection, schema, _again(first, source), is_apart=is_apart)
                 if announce:
                     mark = f"{_RUN}{uuid.uuid4().hex}"
                     announce(mark, rows)
@@ -235,16 +237,16 @@ class DuckDBTable:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the file."""
-        with self._attached() as (connection, _):
+        with self._attached(None) as (connection, _):
             yield connection
 
     @contextlib.contextmanager
-    def _attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
-        """See ``duckdb_stream.attached``."""
+    def _attached(self, rows: pa.RecordBatch | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+        """See ``duckdb_stream.attached``; for rows like these, or for none."""
         with self._refusals():
-            from dicom_bq.destinations.duckdb_stream import attached
+            from dicom_bq.destinations.duckdb_stream import VECTOR, attached, rows_of_a_group
 
-            with attached(self.path) as found:
+            with attached(self.path, rows_of_a_group(rows) if rows else VECTOR) as found:
                 yield found
 
     @contextlib.contextmanager
@@ -263,6 +265,12 @@ class DuckDBTable:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from None
+
+
+def _again(first: pa.RecordBatch | None, rest: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+    yield from rest
 
 
 def _explained(error: Exception) -> tuple[str, str]:

@@ -21,21 +21,34 @@ from dicom_bq.typemaps.duckdb import quote
 if TYPE_CHECKING:
     import duckdb
 
-ROWS_OF_A_GROUP = 8192
-"""Held until they are complete, a block of 256 KiB or more for each column."""
+VECTOR = 2048
+"""Rows that DuckDB takes at a time, with all that is in their lists; a row group is of so many or a multiple."""
+MOST_ROWS, MOST_BYTES = 8 * VECTOR, 48 << 20
+"""Of a row group. It is held until it is complete, and then has about 2 MiB of metadata."""
 _SETTINGS: Mapping[str, int] = {"threads": 1, "write_buffer_row_group_count": 1}
 """More threads are slower on rows that come one batch after another, and each has chunks of all columns of its own."""
-_LEAST_MEMORY, _COLUMNS_OF_A_MEBIBYTE, _TIMES_A_BATCH = 32, 16, 4
-"""Measured: 591 columns need 55 MiB, 2,161 need 150; five times a batch is the most that one of long values needs."""
+_LEAST_MEMORY, _COLUMNS_OF_A_MEBIBYTE, _TIMES_A_VECTOR = 32, 16, 2
+"""Measured: 591 columns need 55 MiB, 2,161 need 150; a vector of 500 frames a row as much as its Arrow bytes."""
+
+
+def rows_of_a_group(batch: pa.RecordBatch | None) -> int:
+    """How many rows like those of a batch are a row group."""
+    size = batch.nbytes // batch.num_rows if batch and batch.num_rows else 0
+    rows = MOST_ROWS
+    while rows > VECTOR and rows * size > MOST_BYTES:
+        rows //= 2
+    return rows
 
 
 @contextlib.contextmanager
-def attached(path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+def attached(path: Path, rows: int = VECTOR) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
     """A connection to a database file, made when it is not there, and whether its settings are this connection's own.
 
-    Whatever is written should be by one of these: with another size of row groups DuckDB puts all of them together
-    anew. Settings are not its own when another part of this process has the file open; rows then take the memory that
-    they take there.
+    They are not when another part of this process has the file open; rows then take the memory that they take there.
+
+    Args:
+        path: Of the file.
+        rows: Of a row group. When DuckDB ends its work on a file, it puts smaller ones together, which takes memory.
     """
     import duckdb
 
@@ -45,19 +58,19 @@ def attached(path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
             duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": f"{path}.tmp"})
         )
         try:
-            _attach(connection, path)
+            _attach(connection, path, rows)
         except duckdb.ResourceInUseException:
             is_apart = False
             connection = stack.enter_context(duckdb.connect(path))
         yield connection, is_apart
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, rows: int) -> None:
     """Have the file's database under the name that it has elsewhere, and no other that could have the same."""
     apart = f"dicom_bq_{uuid.uuid4().hex}"
     name = str(path).replace("'", "''")
     connection.execute(f"ATTACH ':memory:' AS {apart}; USE {apart}; DETACH memory")
-    connection.execute(f"ATTACH '{name}' (TYPE duckdb, ROW_GROUP_SIZE {ROWS_OF_A_GROUP})")
+    connection.execute(f"ATTACH '{name}' (TYPE duckdb, ROW_GROUP_SIZE {rows})")
     names = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> $1"
     ((found,),) = connection.execute(names, [apart]).fetchall()
     connection.execute(f"USE {quote(found)}")
@@ -122,7 +135,7 @@ class _Stream:
     def __next__(self) -> pa.RecordBatch:
         try:
             batch = conform(next(self._batches), self._target)
-            self._make_room(batch.nbytes)
+            self._make_room(batch.nbytes, batch.num_rows)
             self.rows += batch.num_rows
             # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
             return pa.RecordBatch.from_arrays(
@@ -134,9 +147,9 @@ class _Stream:
             self.raised = error
             raise
 
-    def _make_room(self, size: int) -> None:
-        """Let DuckDB have the memory that it needs for a batch of so many bytes; the rest is for its disk."""
-        limit = self._base + _TIMES_A_BATCH * (size >> 20)
+    def _make_room(self, size: int, rows: int) -> None:
+        """Let DuckDB have the memory that it needs for rows of this size; the rest is for its disk."""
+        limit = self._base + _TIMES_A_VECTOR * (max(size, size * VECTOR // max(rows, 1)) >> 20)
         if self._settings and limit > self._limit:
             self._limit = limit
             self._settings.execute(f"SET memory_limit = '{limit} MiB'")
