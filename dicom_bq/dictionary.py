@@ -1,13 +1,17 @@
 """The DICOM data dictionary (PS3.6): tag to keyword, VR and VM. The only user of pydicom's tables.
 
-pydicom takes a third of a second to import, so it is imported when the first tag is asked for, not before.
+pydicom takes a third of a second to import; these tables are imported alone, when the first tag is asked for.
 """
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import vr_rules
@@ -108,9 +112,8 @@ def vr_table() -> Mapping[int, str]:
 @cache
 def edition() -> str:
     """Which dictionary decides names, types and modes, such as ``pydicom 3.0.2, DICOM 2024c``."""
-    from pydicom import _version
-
-    return f"pydicom {_version.__version__}, DICOM {_version.__dicom_version__}"
+    version = _alone("_version")
+    return f"pydicom {version.__version__}, DICOM {version.__dicom_version__}"
 
 
 @lru_cache(maxsize=4096)
@@ -126,12 +129,11 @@ def private_vr(creator: str, tag: int) -> str | None:
     """
     if 0x10 <= tag & 0xFFFF <= 0xFF:
         return "LO"
-    from pydicom.datadict import private_dictionary_VR
-
-    try:
-        vr = private_dictionary_VR(tag, creator)
-    except KeyError:
-        return None
+    elements = _alone("_private_dict").private_dictionaries.get(creator, {})
+    group, element = f"{tag >> 16:04X}", f"{tag & 0xFFFF:04X}"
+    # A few rows name the block too; others hold for any, or for any group with the same first byte.
+    keys = (group + element, f"{group}xx{element[2:]}", f"{group[:2]}xxxx{element[2:]}")
+    vr = next((elements[key][0] for key in keys if key in elements), None)
     return vr if vr in vr_rules.load().vr else None
 
 
@@ -154,16 +156,29 @@ def parse_tag(text: str) -> int | None:
     return int(match[1] + match[2], 16) if match else None
 
 
+def _alone(name: str) -> ModuleType:
+    """A module of pydicom that needs no other, without all that pydicom imports with any of its modules."""
+    whole = f"pydicom.{name}"
+    package = importlib.util.find_spec("pydicom")
+    if whole in sys.modules or package is None:
+        return importlib.import_module(whole)
+    spec = importlib.machinery.PathFinder.find_spec(whole, package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        return importlib.import_module(whole)
+    module = sys.modules[whole] = importlib.util.module_from_spec(spec)  # where pydicom finds it, should it be imported
+    spec.loader.exec_module(module)
+    return module
+
+
 @cache
 def _tables() -> _Tables:
-    from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-
+    tables = _alone("_dicom_dict")
     known = vr_rules.load().vr
     # Item and delimitation tags have the VR "NONE": no rule, no data element.
-    rows = {tag: row for tag, row in DicomDictionary.items() if row[0] in known}
+    rows = {tag: row for tag, row in tables.DicomDictionary.items() if row[0] in known}
     exact = {tag: _entry(tag, row) for tag, row in rows.items() if row[4]}
     by_kept: dict[int, dict[int, DictionaryEntry]] = {}
-    for pattern, row in RepeatersDictionary.items():
+    for pattern, row in tables.RepeatersDictionary.items():
         mask = int("".join("F" if digit == "x" else "0" for digit in pattern), 16)
         covered = int(pattern.replace("x", "0"), 16)
         by_kept.setdefault(mask ^ _TAG_BITS, {})[covered] = _entry(_base_tag(covered, mask, rows), row, mask)

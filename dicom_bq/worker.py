@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
 
+from dicom_bq import memory
 from dicom_bq.parts import Order, Task
 from dicom_bq.reading import work
 
 BUG = 70
 """Exit code, as the program's own; sysexits.h's EX_SOFTWARE."""
-UNWANTED = ("pandas", "requests")
+UNWANTED = (memory.UNWANTED, "requests")
 """Packages that pyarrow and pydicom import where they are installed, and that reading needs nothing of: 0.13 s."""
 
 
 def main(descriptor: int) -> None:
     """Serve until the connection ends."""
-    for name in UNWANTED:
-        sys.modules[name] = None  # type: ignore[assignment]
+    memory.do_without(*UNWANTED)
     warnings.simplefilter("ignore")  # pydicom's quote values
     logging.getLogger("pydicom").addHandler(logging.NullHandler())
     try:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from dicom_bq.conform import conform
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.duckdb import DuckDBTable
+from dicom_bq.destinations.duckdb_stream import MOST_ROWS
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.tables import NARROW, WIDE, batches, leftovers, narrow_row, read, wide_row, widened
@@ -105,6 +106,35 @@ def test_a_connection_in_this_process_may_stay_open(table: DuckDBTable, path: Pa
         table.check(EMPTY, NARROW)
         table.write(NARROW, batches(NARROW, [narrow_row(1)]), EMPTY)
         assert connection.execute("SELECT PatientID FROM dicom").fetchall() == [("1",)]
+
+
+def test_row_groups_go_to_disk_and_stay_small_when_a_run_is_forgotten(table: DuckDBTable, path: Path) -> None:
+    marks: list[str] = []
+    rows = [narrow_row(number) for number in range(2 * MOST_ROWS + 1)]
+    table.write(NARROW, batches(NARROW, rows, 1000), EMPTY, lambda mark, _rows: marks.append(mark))
+    assert table.holds(marks[0])
+    table.forget(marks[0])
+    assert not table.holds(marks[0])
+    ids = "SELECT DISTINCT row_group_id FROM pragma_storage_info('dicom') WHERE column_name = 'PatientID'"
+    assert len(execute(path, ids)) == 3
+    assert execute(path, "SELECT PatientID FROM dicom") == [(row["PatientID"],) for row in rows]
+
+
+@pytest.mark.parametrize("name", ["memory.duckdb", "temp.duckdb", "system.duckdb", "it's.duckdb"])
+def test_any_name_is_a_file(tmp_path: Path, name: str) -> None:
+    table = DuckDBTable(tmp_path / name)
+    table.write(NARROW, batches(NARROW, [narrow_row(1)]), EMPTY)
+    table.write(NARROW, batches(NARROW, [narrow_row(2)]), APPEND)
+    assert [row["PatientID"] for row in read(table.path)] == ["1", "2"]
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_long_values_get_the_memory_that_they_need(table: DuckDBTable) -> None:
+    schema = schema_from_keywords(["PatientID"])
+    text = "".join(map(str, range(3_000_000)))
+    rows = [{"PatientID": f"{number}{text}", "DroppedTags": []} for number in range(4)]
+    assert table.write(schema, batches(schema, rows), EMPTY) == 4
+    assert [row["PatientID"][0] for row in read(table.path)] == list("0123")
 
 
 def test_duckdb_not_installed_says_what_to_install(

@@ -257,14 +257,41 @@ def test_edition_names_pydicom_and_the_standard():
     assert dictionary.edition().startswith(f"pydicom {version('pydicom')}, DICOM 20")
 
 
-def test_pydicom_waits_until_a_tag_is_asked_for():
+def test_the_tables_of_pydicom_are_all_that_is_imported_of_it():
     program = """
 import sys
 import vr_rules, dicom_bq.dictionary, dicom_bq.rules
 vr_rules.load()
 dicom_bq.dictionary.parse_tag("00100010")
+assert not any(name.startswith("pydicom") for name in sys.modules)
+assert dicom_bq.dictionary.lookup(0x00100010).keyword == "PatientName"
+assert dicom_bq.dictionary.private_vr("GEMS_IDEN_01", 0x00091001) == "LO"
+dicom_bq.dictionary.edition()
 assert "pydicom" not in sys.modules
-dicom_bq.dictionary.lookup(0x00100010)
-assert "pydicom" in sys.modules
+import pydicom.datadict
+assert pydicom.datadict.DicomDictionary is sys.modules["pydicom._dicom_dict"].DicomDictionary
+assert pydicom.datadict.keyword_for_tag(0x00100010) == "PatientName"
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_private_vrs_are_those_that_pydicom_finds():
+    known = vr_rules.load().vr
+    met = 0
+    for creator, elements in datadict.private_dictionaries.items():
+        for key in list(elements)[::7]:
+            tag = int(key.replace("x", "1"), 16)
+            if 0x10 <= tag & 0xFFFF <= 0xFF:
+                continue
+            try:
+                vr = datadict.private_dictionary_VR(tag, creator)
+            except KeyError:
+                vr = None
+            assert private_vr(creator, tag) == (vr if vr in known else None), (creator, key)
+            met += 1
+    assert met > 1000
+
+
+def test_private_entries_of_the_program_count():
+    datadict.add_private_dict_entry("DICOM BQ TEST", 0x77771001, "UL", "Of this test")
+    assert private_vr("DICOM BQ TEST", 0x77772001) == "UL"

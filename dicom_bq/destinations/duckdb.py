@@ -9,14 +9,13 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicom_bq.column import RECORD, REPEATED, Column
-from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
 from dicom_bq.destinations.duckdb_widen import additions, needs_rebuild, rebuild
-from dicom_bq.destinations.row_groups import row_groups
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema
 from dicom_bq.schema_limits import NO_LIMITS
@@ -31,7 +30,6 @@ _Fact: TypeAlias = "tuple[str, str | None, str | None]"
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
 _RUN = "dicom_bq_run_"
 """A table of this name and the run's is there from the commit of its rows until the run knows that it is finished."""
-_LEAST_MEMORY, _MEMORY_OF_A_THREAD = 512, 64  # MiB
 # Everything the catalog knows of a name: what it is, and what would be lost if the table were written anew.
 _FACTS = """
 FROM (
@@ -107,14 +105,16 @@ class DuckDBTable:
         announce: Announce | None = None,
     ) -> int:
         """See ``Destination``."""
-        files.check_parent(self.path)
-        is_ours = self._make()
+        self.check(disposition, schema)
+        source = iter(batches)
+        first = next(source, None)
+        is_ours = self._make(first)
         try:
-            with self._connected() as connection, _transaction(connection):
+            with self._attached(first) as (connection, is_apart), _transaction(connection):
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
-                rows = self._insert(connection, schema, batches)
+                rows = self._insert(connection, schema, _again(first, source), is_apart=is_apart)
                 if announce:
                     mark = f"{_RUN}{uuid.uuid4().hex}"
                     announce(mark, rows)
@@ -125,7 +125,7 @@ class DuckDBTable:
                 self.path.unlink(missing_ok=True)
             raise
 
-    def _make(self) -> bool:
+    def _make(self, rows: pa.RecordBatch | None) -> bool:
         """Make the file if there is none, in one step: half of one, from a full disk, nobody could open; whether so."""
         with files.refusals(self.uri), files.exclusive(self.path):
             temporary, path = files.beside(self.path, "writing"), self.path.resolve()
@@ -133,7 +133,7 @@ class DuckDBTable:
             if path.exists():
                 return False
             try:
-                with self._connected(temporary):
+                with self._attached(rows, temporary):
                     pass
                 files.give_name(temporary, path)
             finally:
@@ -159,7 +159,7 @@ class DuckDBTable:
         Raises:
             DestinationError: DuckDB refuses it.
         """
-        with self._connected(read_only=True) as connection:
+        with self._refusals() as duckdb, duckdb.connect(self.path, read_only=True) as connection:
             result = connection.execute(query)
             while row := result.fetchone():
                 yield row
@@ -211,24 +211,19 @@ class DuckDBTable:
         return facts
 
     def _insert(
-        self, connection: duckdb.DuckDBPyConnection, schema: TableSchema, batches: Iterable[pa.RecordBatch]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        schema: TableSchema,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        is_apart: bool,
     ) -> int:
-        import pyarrow as pa
+        from dicom_bq.destinations.duckdb_stream import insert
 
         columns = ", ".join(map(quote, self._written(connection, schema)))
-        connection.execute(f"SET memory_limit = '{_memory_limit(schema)} MiB'")
         target = connection.table(quote(self.table)).select(columns).limit(0).arrow().schema
-        rows = 0
-        for group in row_groups(conform(batch, target) for batch in batches):
-            # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
-            whole = [pa.concat_arrays(column.chunks) for column in group.columns]
-            # DuckDB finds it by its name. What is registered under one is kept until the transaction ends.
-            dicom_bq_incoming = pa.Table.from_arrays(whole, schema=target)
-            connection.execute(f"INSERT INTO {quote(self.table)} ({columns}) FROM dicom_bq_incoming")
-            rows += dicom_bq_incoming.num_rows
-            del group, whole, dicom_bq_incoming  # else they are in memory until the next group is complete
-            pa.default_memory_pool().release_unused()
-        return rows
+        leaves = sum(column.type != RECORD for _, _, column in schema.walk())
+        return insert(connection, f"{quote(self.table)} ({columns})", target, batches, leaves if is_apart else 0)
 
     def _written(self, connection: duckdb.DuckDBPyConnection, schema: TableSchema) -> list[str]:
         """Columns to insert: the rows' own, and the mapping's other lists, to be empty. The rest get a default."""
@@ -254,15 +249,31 @@ class DuckDBTable:
         return Existing(schema, len(connection.table(quote(self.table))))
 
     @contextlib.contextmanager
-    def _connected(self, path: Path | None = None, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the file, or to what is to become it; DuckDB's errors become this program's."""
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the file."""
+        with self._attached(None) as (connection, _):
+            yield connection
+
+    @contextlib.contextmanager
+    def _attached(
+        self, rows: pa.RecordBatch | None, path: Path | None = None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+        """See ``duckdb_stream.attached``; for rows like these, or for none; to what is to become the file."""
+        with self._refusals():
+            from dicom_bq.destinations.duckdb_stream import VECTOR, attached, rows_of_a_group
+
+            with attached(path or self.path, rows_of_a_group(rows) if rows else VECTOR) as found:
+                yield found
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[ModuleType]:
+        """DuckDB, whose errors become this program's."""
         try:
             import duckdb
         except ImportError as error:
             raise MissingDependencyError(package="duckdb", extra="duckdb") from error
         try:
-            with duckdb.connect(path or self.path, read_only=read_only) as connection:
-                yield connection
+            yield duckdb
         except duckdb.Error as error:
             reason, advice = _explained(error)
             raise DestinationError(destination=self.uri, reason=reason, advice=advice) from error
@@ -272,10 +283,10 @@ class DuckDBTable:
             raise KeyboardInterrupt from None
 
 
-def _memory_limit(schema: TableSchema) -> int:
-    """MiB that rows of a schema take on their way, so many that DuckDB can go on; the rest is for its disk."""
-    columns = sum(column.type != RECORD for _, _, column in schema.walk())
-    return max(_LEAST_MEMORY, columns) + _MEMORY_OF_A_THREAD * (os.cpu_count() or 1)
+def _again(first: pa.RecordBatch | None, rest: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+    yield from rest
 
 
 def _explained(error: Exception) -> tuple[str, str]:

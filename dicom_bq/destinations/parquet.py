@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
+from dicom_bq.destinations.encoder import Encoder
 from dicom_bq.destinations.row_groups import MOST_ROWS, row_groups
 from dicom_bq.errors import DestinationError, SchemaError
 from dicom_bq.schema import TableSchema
@@ -25,6 +24,7 @@ from dicom_bq.typemaps.arrow import arrow_schema
 _CAPABILITIES = Capabilities(limits=NO_LIMITS)
 _PART = re.compile(r"part-(\d+)\.parquet\Z")
 _ROWS_OF_A_PART = 16 * MOST_ROWS
+_ROWS_OF_A_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Part:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path) as file:
-            yield from file.iter_batches()
+            yield from file.iter_batches(_ROWS_OF_A_BATCH)
 
 
 def _existing(uri: str, parts: list[_Part]) -> Existing | None:
@@ -68,45 +68,13 @@ def _target(existing: Existing | None, parts: list[_Part], schema: TableSchema) 
     return arrow_schema(merged.columns, merged.edition, stored)
 
 
-def _write_file(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], *, ahead: bool) -> int:
-    """Write a file of row groups, as many as come; returns its rows."""
-    rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer, _encoder(writer, ahead=ahead) as encode:
-        for group in groups:
-            rows += group.num_rows
-            encode(group)
-            del group  # else it is in memory until the next one is complete
-            pa.default_memory_pool().release_unused()
-    return rows
-
-
-@contextlib.contextmanager
-def _encoder(writer: pq.ParquetWriter, *, ahead: bool) -> Iterator[Callable[[pa.Table], None]]:
-    """What writes a row group; with ``ahead`` in a thread of its own, while the next one is being made."""
-    writing: Future[None] | None = None
-
-    def encode(group: pa.Table) -> None:
-        writer.write_table(group, row_group_size=group.num_rows)
-
-    def encode_later(group: pa.Table) -> None:
-        nonlocal writing
-        if writing:
-            writing.result()
-        writing = thread.submit(encode, group)
-
-    with ThreadPoolExecutor(1) as thread:
-        yield encode_later if ahead else encode
-        if writing:
-            writing.result()
-
-
 @dataclass(frozen=True, slots=True)
 class ParquetFile:
     """One Parquet file, replaced as a whole: appending copies the rows it has.
 
     Attributes:
         path: Where it is, or will be.
-        ahead: Make a row group while the one before it is encoded: sooner done, with two of them in memory.
+        ahead: Gather rows while those before them are encoded.
     """
 
     path: Path
@@ -156,9 +124,9 @@ class ParquetFile:
                 if announce:
                     announce(identity, rows)
 
-            with files.replacing_file(self.path, ready) as temporary:
-                groups = row_groups(conform(batch, target) for batch in every)
-                rows = _write_file(temporary, target, groups, ahead=self.ahead) - (existing.rows if existing else 0)
+            with files.replacing_file(self.path, ready) as temporary, Encoder(ahead=self.ahead) as encoder:
+                groups = row_groups(encoder.paced(conform(batch, target) for batch in every))
+                rows = encoder.write(temporary, target, groups) - (existing.rows if existing else 0)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -178,7 +146,7 @@ class ParquetDirectory:
 
     Attributes:
         path: Where it is, or will be.
-        ahead: Make a row group while the one before it is encoded: sooner done, with two of them in memory.
+        ahead: Gather rows while those before them are encoded.
     """
 
     path: Path
@@ -246,7 +214,8 @@ class ParquetDirectory:
             with files.replacing_directory(self.path, ready) as temporary:
                 for part in kept:
                     _keep(part, temporary / part.path.name, target)
-                rows = _write_parts(temporary, target, batches, required=not kept, ahead=self.ahead)
+                with Encoder(ahead=self.ahead) as encoder:
+                    rows = _write_parts(temporary, target, batches, encoder, required=not kept)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -263,21 +232,23 @@ def _keep(part: _Part, path: Path, target: pa.Schema) -> None:
     if part.schema.equals(target):
         files.link_or_copy(part.path, path)
     else:
-        _write_file(path, target, row_groups(conform(batch, target) for batch in part.batches()), ahead=False)
+        with Encoder(ahead=False) as encoder:
+            encoder.write(path, target, row_groups(conform(batch, target) for batch in part.batches()))
 
 
 def _write_parts(
-    directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, required: bool, ahead: bool
+    directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], encoder: Encoder, *, required: bool
 ) -> int:
     """Write new parts after those that are there; one without rows only if ``required``. Returns their rows."""
     taken = [int(match[1]) for match in map(_PART.match, (path.name for path in directory.iterdir())) if match]
     number = max(taken, default=-1) + 1
-    groups = row_groups(conform(batch, schema) for batch in batches)
+    groups = row_groups(encoder.paced(conform(batch, schema) for batch in batches))
     rows = 0
     first = next(groups, None)
     while first is not None or required:
         whole = _until(_ROWS_OF_A_PART, first, groups)
-        rows += _write_file(directory / f"part-{number:05d}.parquet", schema, whole, ahead=ahead)
+        first = None  # else it is in memory until the whole part is written
+        rows += encoder.write(directory / f"part-{number:05d}.parquet", schema, whole)
         number += 1
         required = False
         first = next(groups, None)
