@@ -29,6 +29,7 @@ PLACES = frozenset(Place)
 SPECIFIC_CHARACTER_SET = 0x00080005
 DELIMITERS, PADDING = 0xFFFE, 0xFFFCFFFC
 TEXT_OR_NONE = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split()) | {b""}
+JPIP_DEFLATED = frozenset({"1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 BIG_ENDIAN_UID = BIG_ENDIAN.encode() + b"\0"
 
 
@@ -164,6 +165,7 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
     * A command set (group 0000), which pydicom reads in a way of its own.
     * Something in a group length, or in padding, that is stored as a sequence: the oracle does not look into it.
     * A delimiter where there is nothing to delimit: it is no data, and pydicom keeps some and passes over others.
+    * A data set that a JPIP transfer syntax says is deflated: the product inflates it, pydicom does not know that.
     * A transfer syntax between control characters, or with an escape sequence: pydicom decodes it in a way of its own.
     * A Specific Character Set that is no text, or has an escape sequence in its own name: pydicom decodes it while
       it reads, so that the oracle never sees it.
@@ -192,7 +194,7 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
 
 def _is_bare(uid: bytes | list[Node]) -> bool:
     text = uid.decode("latin-1").strip(" \0") if isinstance(uid, bytes) else ""
-    return text == text.strip() and "\x1b" not in text
+    return text == text.strip() and "\x1b" not in text and text not in JPIP_DEFLATED
 
 
 def _is_plain(character_set: Node) -> bool:
