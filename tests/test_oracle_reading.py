@@ -15,6 +15,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from tests.oracle.reading import (
+    OracleCannotRead,
     elements_of,
     encodings_for,
     items,
@@ -63,10 +64,15 @@ def plain(value: object) -> str:
 
 
 def test_the_oracle_reads_what_pydicom_says():
-    compared = 0
+    compared, refused = 0, []
     for path in FILES:
-        with lenient_pydicom():
-            found = list(values(read_file(path), ["iso8859"]))
+        try:
+            with lenient_pydicom():
+                found = list(values(read_file(path), ["iso8859"]))
+        except OracleCannotRead:  # an item is longer than its sequence, and pydicom reads on
+            refused.append(path.name)
+            continue
         assert [(path.name, hex(tag)) for tag, ours, pydicoms in found if ours != pydicoms] == []
         compared += len(found)
     assert compared > 10_000
+    assert len(refused) <= len(FILES) // 50, refused

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pydicom.datadict import dictionary_VR
 
 from dicom_bq.columns.build import BuiltBatch
 from dicom_bq.conform import conform
@@ -20,8 +21,8 @@ from dicom_bq.reading import Built, Reading, ReadOptions
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned
 from tests.agreement import compare
-from tests.fuzz.tree import KNOWN, TRANSFER_SYNTAX, Form, Node, encode, parse, walk
-from tests.handmade import BIG_ENDIAN, PIXEL_DATA
+from tests.fuzz.tree import ITEM, KNOWN, TRANSFER_SYNTAX, Form, Node, encode, parse, walk
+from tests.handmade import BIG_ENDIAN, PIXEL_DATA, UNDEFINED
 from tests.walkers import assert_same, both
 
 SOURCE = "SourceDicomStore"
@@ -162,6 +163,8 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
     * What the walker refuses and pydicom reads all the same: nothing says what is right in a structure that is
       broken. The two agree on 99 of 100 of those; the others are sequences that the product drops and says so.
     * An element of two letters that are no VR, outside of items: nothing says how long its length is.
+    * A value of undefined length whose VR is no sequence's: pydicom looks for the bytes of a delimiter, and takes the
+      first one in it for its end.
     * A command set (group 0000), which pydicom reads in a way of its own.
     * Something in a group length, or in padding, that is stored as a sequence: the oracle does not look into it.
     * A delimiter where there is nothing to delimit: it is no data, and pydicom keeps some and passes over others.
@@ -186,10 +189,23 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
         and (not file.tail[4:6].isalpha() or file.tail[4:6] in KNOWN)
         and bool((table.tag >> 16 != DELIMITERS).all() and ((table.tag >> 16 != 0) | (table.length == 0)).all())
         and not (not_data & (table.vr == VR_NUMBER["SQ"])).any()
+        and all(map(_is_a_sequence, nodes))
         and all(_is_bare(uid) for uid in syntaxes)
         and all(_is_plain(node) for node in nodes if node.tag == SPECIFIC_CHARACTER_SET)
         and bool((ended == PIXEL_DATA).all())
     )
+
+
+def _is_a_sequence(node: Node) -> bool:
+    """Whether what is of undefined length is a sequence, or an item, for pydicom."""
+    if node.claim != UNDEFINED or node.tag in {PIXEL_DATA, ITEM}:
+        return True
+    if node.vr:
+        return node.vr in {b"SQ", b"UN"}
+    try:
+        return dictionary_VR(node.tag) == "SQ"
+    except KeyError:
+        return True
 
 
 def _is_bare(uid: bytes | list[Node]) -> bool:
