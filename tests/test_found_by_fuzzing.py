@@ -53,6 +53,7 @@ READABLE = {
     ),
     "zeros beyond the first read": implicit_file(bytes(9_000)),
     "zeros beyond the first read, explicit": explicit_file(bytes(70_000)),
+    "a sequence in file meta information": PREFIX + explicit(0x00020000, "SQ", b"") + SYNTAX_ALONE[132:] + IDENTITY,
     "elements behind many zeros": implicit_file(bytes(16_000), implicit(0x00100020, b"ID-1")),
 }
 OTHERS = {

@@ -62,6 +62,8 @@ from dicom_bq.spans import contents, gather, ranges
 
 Array: TypeAlias = npt.NDArray[Any]
 
+META_GROUP = np.uint64(0x0002)
+
 
 class Verdict(IntEnum):
     """What became of a file."""
@@ -288,12 +290,16 @@ def _judge(
 
 
 def _strange(tokens: Tokens, word: Array) -> Array:
-    """Files, some more than once, with a delimiter that is none of the three, or ends something and has a length."""
+    """Files, some more than once, with a delimiter that is none of the three, or ends something and has a length.
+
+    And those with a sequence in group 0002: file meta information has none (PS3.10 7.1), so that is no such group.
+    """
     delimiter = np.flatnonzero((word & HALF) == DELIMITER_HALF)
     ends = tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
     known = tokens.item[delimiter] | ends & (tokens.length[delimiter] == 0)
-    strange: Array = tokens.file[delimiter[~known]]
-    return strange
+    sequence = np.flatnonzero(tokens.opens & ~tokens.item)
+    in_meta = (word[sequence] & HALF) == META_GROUP
+    return np.concatenate([tokens.file[delimiter[~known]], tokens.file[sequence[in_meta]]])
 
 
 def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple[Array, Array]:
