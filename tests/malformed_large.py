@@ -88,6 +88,10 @@ ROWS: dict[str, Callable[[], bytes]] = {
     "30,000 items without elements": lambda: explicit_file(
         open_sequence(open_item(b"") * 15_000 + item(b"") * 15_000), PATIENT
     ),
+    "1,000,000 zeros before an element": lambda: implicit_file(bytes(1_000_000), implicit(0x00100020, b"ID-1")),
+    "1,000,000 zeros before an element, deflated": lambda: (
+        meta(DEFLATED) + deflated(IDENTITY + explicit(0, "UL", b"") * 125_000 + PATIENT)
+    ),
     "a sequence of 1.9 MB": sequence_of_2_megabytes,
     "a text of 2 MB": lambda: explicit_file(explicit(0x0040A160, "UT", "é".encode() * 1_000_000)),
     "a text of 100 kB stored as bytes": lambda: explicit_file(explicit(0x0040A160, "OB", b"t" * 100_000)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from struct import Struct
 from typing import NoReturn
 
@@ -113,6 +114,11 @@ class Walker:
         self.frame = _Frame(len(data), True, ROOT, -1, 0, _CODECS[form])
         self.stack: list[_Frame] = []
         self.resume: tuple[int, Mark] = (0, rows.mark())
+
+    @cached_property
+    def _zeros_from(self) -> int:
+        """Where the zeros begin that the buffer ends with; looked for once, however many elements are nothing else."""
+        return len(self.data.rstrip(b"\0"))
 
     def walk(self, position: int) -> Stop:
         """Walk from ``position``, the start of a root-level element.
@@ -226,7 +232,7 @@ class Walker:
 
     def _end_at_padding(self, position: int) -> None:
         """Stop where nothing but zeros follows the last element, which can be told at the end of the file only."""
-        if not self.stack and not any(self.data[position:]):
+        if not self.stack and position >= self._zeros_from:
             if not self.complete:
                 self._require(position, len(self.data) - position + 1)
             self._stop(StopKind.END, len(self.data), position)
