@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import errno
+import itertools
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +138,17 @@ def test_long_values_get_the_memory_that_they_need(table: DuckDBTable) -> None:
     rows = [{"PatientID": f"{number}{text}", "DroppedTags": []} for number in range(4)]
     assert table.write(schema, batches(schema, rows), EMPTY) == 4
     assert [row["PatientID"][0] for row in read(table.path)] == list("0123")
+
+
+@pytest.mark.parametrize("delay", [0.2, 0.25, 0.3])
+def test_an_interrupt_is_one_wherever_it_comes(table: DuckDBTable, path: Path, delay: float) -> None:
+    (batch,) = batches(WIDE, [wide_row(number) for number in range(1000)], 1000)
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        table.write(WIDE, itertools.repeat(batch), EMPTY)
+    timer.join()
+    assert not path.exists()
 
 
 def test_duckdb_not_installed_says_what_to_install(

@@ -11,7 +11,7 @@ import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -93,7 +93,7 @@ def insert(
     """
     stream = _Stream(connection, target, batches, columns)
     # DuckDB finds it by its name.
-    dicom_bq_incoming = pa.RecordBatchReader.from_batches(target, stream)
+    dicom_bq_incoming = pa.RecordBatchReader.from_batches(target, stream.begun())
     try:
         connection.execute(f"INSERT INTO {into} FROM dicom_bq_incoming")
     except Exception:
@@ -129,23 +129,32 @@ class _Stream:
         self._settings = connection.cursor() if columns else None  # the connection itself is busy
         self._base, self._limit = _LEAST_MEMORY + columns // _COLUMNS_OF_A_MEBIBYTE, 0
 
-    def __iter__(self) -> Self:
-        return self
+    def begun(self) -> Iterator[pa.RecordBatch]:
+        """The batches, by what is inside its ``try`` already.
 
-    def __next__(self) -> pa.RecordBatch:
+        A signal that comes while DuckDB works raises where Python code is next gone on with, and that is here.
+        """
+        taking = self._taking()
+        next(taking)
+        return taking
+
+    def _taking(self) -> Iterator[pa.RecordBatch]:
         try:
-            batch = conform(next(self._batches), self._target)
-            self._make_room(batch.nbytes, batch.num_rows)
-            self.rows += batch.num_rows
-            # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
-            return pa.RecordBatch.from_arrays(
-                [pa.concat_arrays([column]) for column in batch.columns], schema=self._target
-            )
-        except StopIteration:
+            yield None
+            yield from map(self._whole, self._batches)
+        except GeneratorExit:
             raise
         except BaseException as error:
             self.raised = error
             raise
+
+    def _whole(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        batch = conform(batch, self._target)
+        self._make_room(batch.nbytes, batch.num_rows)
+        self.rows += batch.num_rows
+        # DuckDB 2.0.0 refuses structs that are slices of others; concatenation makes them whole.
+        columns = [pa.concat_arrays([column]) for column in batch.columns]
+        return pa.RecordBatch.from_arrays(columns, schema=self._target)
 
     def _make_room(self, size: int, rows: int) -> None:
         """Let DuckDB have the memory that it needs for rows of this size; the rest is for its disk."""
