@@ -276,7 +276,8 @@ class DuckDBTable:
             yield duckdb
         except duckdb.Error as error:
             reason, advice = _explained(error)
-            raise DestinationError(destination=self.uri, reason=reason, advice=advice) from error
+            told = error if _is_without_values(error) else None
+            raise DestinationError(destination=self.uri, reason=reason, advice=advice) from told
         except RuntimeError as error:  # DuckDB lets the program handle a signal, and drops what that raises
             if str(error) != "Query interrupted":
                 raise
@@ -289,6 +290,10 @@ def _again(first: pa.RecordBatch | None, rest: Iterable[pa.RecordBatch]) -> Iter
     yield from rest
 
 
+def _is_without_values(error: Exception) -> bool:
+    return type(error).__name__ in _MESSAGES_WITHOUT_VALUES
+
+
 def _explained(error: Exception) -> tuple[str, str]:
     """What happened and what to do. DuckDB quotes values in its messages about data, so those stay unsaid."""
     text = str(error).splitlines()[0].removesuffix(".")
@@ -297,7 +302,7 @@ def _explained(error: Exception) -> tuple[str, str]:
     for code in (errno.ENOSPC, errno.EIO):
         if os.strerror(code) in str(error):
             return os.strerror(code), "Nothing has changed; make room and run the same command again"
-    if type(error).__name__ not in _MESSAGES_WITHOUT_VALUES:
+    if not _is_without_values(error):
         text = f"DuckDB refuses the rows ({type(error).__name__})"
     return text, "Nothing has changed; choose another file or table, or correct this one"
 
