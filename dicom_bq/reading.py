@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
+from dicom_bq import memory
 from dicom_bq.errors import UsageError
 from dicom_bq.listing import Listing, make_parts
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
@@ -19,7 +20,7 @@ from dicom_bq.progress import Progress, Progressed, silent
 from dicom_bq.report import ReadReport
 from dicom_bq.sources.files import listing, printable
 from dicom_bq.sources.spool import Spool
-from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile, release_memory
+from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile
 from dicom_bq.stats import stats_of
 from dicom_bq.tally import Tally
 
@@ -180,7 +181,7 @@ class Reading:
                     self.job.chunks.passed(part)
                 for path in part.finished:
                     spool.remove(path)
-                release_memory()
+                memory.release()
                 self._tell(told, listing.listed, listing_done=listing.done)
                 told = len(self.tally.failures)
         self._tell(told, self.tally.found, listing_done=True)
@@ -352,7 +353,7 @@ def work(task: Task, order: Order) -> Answer:
         return None
     if reading.tally.bug:
         return None
-    release_memory()
+    memory.release()
     return Summary(reading.tally, batches, selection.met() if selection else None, stats)
 
 

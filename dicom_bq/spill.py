@@ -232,13 +232,6 @@ class Spill:
         self.close()
 
 
-def release_memory() -> None:
-    """Give memory that Arrow does not use any more back to the system, which it would not soon do by itself."""
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
-
-
 def assemble(
     batches: Iterable[Built], schema: TableSchema | None, spill: Spill, options: ReadOptions
 ) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:

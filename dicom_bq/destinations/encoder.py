@@ -13,6 +13,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dicom_bq import memory
+
 MOST_AHEAD = 3
 """Batches gathered while a group is being encoded; a group has about seven."""
 
@@ -74,4 +76,4 @@ class Encoder:
 def _encode(writer: pq.ParquetWriter, group: pa.Table) -> None:
     writer.write_table(group, row_group_size=group.num_rows)
     del group
-    pa.default_memory_pool().release_unused()
+    memory.release()

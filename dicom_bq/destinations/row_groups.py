@@ -8,7 +8,7 @@ import pyarrow as pa
 
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
-MOST_BYTES = 32 << 20
+MOST_BYTES = 20 << 20
 """Arrow bytes of one group: with what comes of writing it, no more than reading a batch of files takes."""
 
 

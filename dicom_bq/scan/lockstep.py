@@ -62,6 +62,8 @@ from dicom_bq.spans import contents, gather, ranges
 
 Array: TypeAlias = npt.NDArray[Any]
 
+MOST_GATHERED = 1 << 15
+"""Values copied at a time: what that takes besides is more than the values."""
 META_GROUP = np.uint64(0x0002)
 
 
@@ -130,6 +132,7 @@ def walk_lockstep(arena: Array, span: Span, form: Form, candidates: Array) -> Wa
     reached, last = _reach(lanes, np.searchsorted(start, span.start))
     tokens, header = _tokens(lanes, reached, owner, span, implicit=form.implicit)
     stop = lanes.stop[last]
+    del lanes, reached, file, inside, start, owner, order  # as much as the table
     cut = _cut(span, stop, tokens, header, implicit=form.implicit)
     return _judge(arena, span, stop, tokens, header, cut, implicit=form.implicit)
 
@@ -311,7 +314,9 @@ def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple
     size = length.take(wanted)
     offset = np.full(len(start), ABSENT, np.int64)
     offset[wanted] = np.cumsum(size) - size
-    return contents(gather(arena, start.take(wanted), size)), offset
+    begin, several = start.take(wanted), range(0, len(wanted), MOST_GATHERED)
+    some = [contents(gather(arena, begin[at : at + MOST_GATHERED], size[at : at + MOST_GATHERED])) for at in several]
+    return np.concatenate(some) if some else arena[:0], offset
 
 
 def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
