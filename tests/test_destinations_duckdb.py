@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,13 +141,22 @@ def test_long_values_get_the_memory_that_they_need(table: DuckDBTable) -> None:
     assert [row["PatientID"][0] for row in read(table.path)] == list("0123")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises, also where these tests run in the background, whose processes ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("delay", [0.2, 0.25, 0.3])
 def test_an_interrupt_is_one_wherever_it_comes(table: DuckDBTable, path: Path, delay: float) -> None:
     (batch,) = batches(WIDE, [wide_row(number) for number in range(1000)], 1000)
     timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        table.write(WIDE, itertools.repeat(batch), EMPTY)
+        table.write(WIDE, itertools.repeat(batch, 2000), EMPTY)
     timer.join()
     assert not path.exists()
 
