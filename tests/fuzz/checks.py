@@ -169,7 +169,8 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
     * Something in a group length, or in padding, that is stored as a sequence: the oracle does not look into it.
     * A delimiter where there is nothing to delimit: it is no data, and pydicom keeps some and passes over others.
     * A data set that a JPIP transfer syntax says is deflated: the product inflates it, pydicom does not know that.
-    * A transfer syntax between control characters, or with an escape sequence: pydicom decodes it in a way of its own.
+    * A transfer syntax between control characters, with an escape sequence, or of a VR that is no text: pydicom
+      decodes it in a way of its own while it reads.
     * A Specific Character Set that is no text, or has an escape sequence in its own name: pydicom decodes it while
       it reads, so that the oracle never sees it.
     * Something other than Pixel Data of undefined length, where the product stops.
@@ -177,7 +178,8 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
     file = parse(data)
     body = encode(file.data[:1], file.form) + file.tail
     nodes = [held[place] for held, place in walk(file.data)]
-    syntaxes = [node.value for node in file.meta if node.tag == TRANSFER_SYNTAX]
+    declared = [node for node in file.meta if node.tag == TRANSFER_SYNTAX]
+    syntaxes = [node.value for node in declared]
     ended = table.tag[table.length == UNDEFINED_LENGTH]
     not_data = (table.tag & 0xFFFF == 0) | (table.tag == PADDING)
     reasons = {note.reason for note in table.notes}
@@ -191,6 +193,7 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
         and not (not_data & (table.vr == VR_NUMBER["SQ"])).any()
         and all(map(_is_a_sequence, nodes))
         and all(_is_bare(uid) for uid in syntaxes)
+        and all(node.vr in TEXT_OR_NONE for node in declared)
         and all(_is_plain(node) for node in nodes if node.tag == SPECIFIC_CHARACTER_SET)
         and bool((ended == PIXEL_DATA).all())
     )
