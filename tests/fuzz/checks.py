@@ -159,7 +159,7 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
 
     * A data set that is written otherwise than its transfer syntax says: the product sees that, pydicom believes it.
       So too one in big endian that does not say so; and one without a transfer syntax whose first group is above
-      03FF, which pydicom takes for big endian.
+      03FF, which pydicom takes for big endian, or 0000, where it asks the group behind that.
     * What the walker refuses and pydicom reads all the same: nothing says what is right in a structure that is
       broken. The two agree on 99 of 100 of those; the others are sequences that the product drops and says so.
     * An element of two letters that are no VR, outside of items: nothing says how long its length is.
@@ -186,7 +186,7 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
     return (
         Reason.OTHER_SYNTAX not in reasons
         and (body[:1] != b"\0" or body[1:2] == b"\0" or syntaxes == [BIG_ENDIAN_UID])
-        and (bool(syntaxes) or body[1:2] < b"\4")
+        and (bool(syntaxes) or (body[:2] != b"\0\0" and body[1:2] < b"\4"))
         and Reason.READ_BY_PYDICOM not in reasons
         and (not file.tail[4:6].isalpha() or file.tail[4:6] in KNOWN)
         and bool((table.tag >> 16 != DELIMITERS).all() and ((table.tag >> 16 != 0) | (table.length == 0)).all())
