@@ -118,9 +118,7 @@ def main() -> int:
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--seed", type=int, default=time.time_ns() % (1 << 31), help="another one each time by default")
     parser.add_argument("--findings", type=Path, default=Path("findings"), help="directory (default: findings)")
-    parser.add_argument(
-        "--tolerate", metavar="KIND", help="findings whose kind begins so are kept and said, no failure"
-    )
+    parser.add_argument("--tolerate", metavar="KIND", help="findings whose kind begins so do not fail the run")
     parser.add_argument("--replay", type=Path, nargs="+", help="check these files, and fuzz nothing")
     arguments = parser.parse_args()
     if arguments.replay:
