@@ -35,6 +35,8 @@ FULL = "FULL"
 WORKERS = (1, 2)
 STOPS_WITHIN = 20.0
 """Seconds from SIGINT to the end; two on a machine that has nothing else to do."""
+IMPORTING = "from dicom_bq.cli import main"
+"""In what Python says when it is interrupted before the program has begun."""
 INTERRUPTED = (130, -signal.SIGINT)
 """Exit codes; the other is Python's own, when it is at its end or was at an ``exec``. A shell calls both 130."""
 OLD_FILES = 50
@@ -162,7 +164,8 @@ class Field:
         if stopped.code == 3:
             hold("o space left on device" in stopped.said, f"it does not say that it is full: {stopped.said[-600:]}")
         if stopped.code in INTERRUPTED:
-            hold("Traceback" not in stopped.said, f"an interrupt is told as such: {stopped.said[-300:]}")
+            told = "Traceback" not in stopped.said or IMPORTING in stopped.said
+            hold(told, f"an interrupt is told as such: {stopped.said[-300:]}")
             hold(stopped.late < STOPS_WITHIN, f"it took {stopped.late:.1f} s to stop")
             hold(not (forgotten and GO_ON in stopped.said), "it says how to go on, and there is nothing to go on with")
 
