@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals, _other_voices(talk):
             result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
-    except SystemExit as error:
+    except (SystemExit, KeyboardInterrupt) as error:  # the second from where click does not see it
         number = signals.stopped or signal.SIGINT
         talk.complain(stopped(WORDS[number], error), severity="NOTICE")
         return 128 + number

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import dicom_bq
+from dicom_bq import cli
 from dicom_bq.cli import main
+from dicom_bq.commands import signals
 from dicom_bq.schema import TableSchema
 from tests.handmade import explicit_file, text
 
@@ -312,6 +315,39 @@ def test_signals_leave_nothing_behind(
     assert child.returncode == code
     assert word in complaint.decode()
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_signal_when_the_command_has_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = signals.Signals.__exit__
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def signalled(number: int) -> None:
+        signal.raise_signal(signal.SIGINT)  # while the last things are put back
+        set_wakeup_fd(number)
+
+    def leaving(self: signals.Signals, *error: object) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(signal, "set_wakeup_fd", signalled)
+            leave(self, *error)
+
+    set_wakeup_fd = signal.set_wakeup_fd
+    monkeypatch.setattr(signals.Signals, "__exit__", leaving)
+    try:
+        assert run("rules", "PatientName").code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_click_does_not_see(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def interrupted(_talk: object) -> Iterator[None]:
+        yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_other_voices", interrupted)
+    done = run("rules", "PatientName")
+    assert done.code == 130
+    assert done.err == "dicom-bq: interrupted; nothing is half written. Run the same command to begin again\n"
 
 
 # schema

@@ -61,8 +61,8 @@ class Signals:
             signal.signal(number, before)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Raise, once: what takes half-written things away is not to be interrupted."""
-        if self.stopped:
+        """Raise, once, while there is a command: what takes half-written things away is not to be interrupted."""
+        if self.stopped or self._ended.is_set():
             return
         self.stopped = number
         if number == signal.SIGINT:
