@@ -144,10 +144,7 @@ def read(descriptor: int, size: int, offset: int) -> bytes:
     Raises:
         OSError: The disk fails, or the file is shorter than it was.
     """
-    data = os.pread(descriptor, size, offset)
-    if len(data) == size:
-        return data
-    pieces, got = [data], len(data)
+    pieces, got = list[bytes](), 0
     while got < size:
         data = os.pread(descriptor, size - got, offset + got)
         if not data:

@@ -12,6 +12,12 @@ LARGEST_ARENA = (1 << 31) - 1
 """Bytes that 32-bit offsets reach."""
 
 
+def overlapping(arena: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[Any]:
+    """The number of a type that begins at every position of an arena, aligned or not, without a copy."""
+    count = len(arena) - np.dtype(kind).itemsize + 1
+    return np.ndarray((max(count, 0),), kind, buffer=arena.data, strides=(1,))
+
+
 def run_starts(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Where each run of equal values begins; shape (runs,)."""
     starts = np.flatnonzero(values[1:] != values[:-1]) + 1

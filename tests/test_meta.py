@@ -41,7 +41,19 @@ HOMES = {
 
 ROOMS = (
     {"vr_rules"},
-    {"column", "elements", "errors", "journal", "memory", "problems", "processors", "progress", "spans", "stats"},
+    {
+        "column",
+        "elements",
+        "errors",
+        "journal",
+        "memory",
+        "problems",
+        "processors",
+        "progress",
+        "remembered",
+        "spans",
+        "stats",
+    },
     {"seen"},
     {"dictionary"},
     {"mapping"},

@@ -152,10 +152,9 @@ def _other(table: ElementTable, paths: Paths, nesting: Nesting, texts: Texts) ->
     falls = (container[1:] < container[:-1]) | (container[1:] == container[:-1]) & (tag[1:] < tag[:-1])
     if np.any(falls & (node[1:] == node[:-1])):  # PS3.5 7.1 wants tags to ascend, and mostly they do
         rows = rows[np.lexsort((tag, container, node))]
-    every, nodes = raw_texts(table, texts, rows), paths.node.take(rows)
-    first = run_starts(nodes)
+    every, first = raw_texts(table, texts, rows), run_starts(node)
     edges = itertools.pairwise([*first.tolist(), len(rows)])
-    return {node: every.where(slice(*edge)) for node, edge in zip(nodes[first].tolist(), edges, strict=True)}
+    return {number: every.where(slice(*edge)) for number, edge in zip(node[first].tolist(), edges, strict=True)}
 
 
 def _dropped(table: ElementTable, paths: Paths) -> tuple[pa.StringArray, pa.StringArray, npt.NDArray[np.int64]]:

@@ -5,7 +5,6 @@ Names repeat in a series: each is taken apart once, and every element looks up t
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -16,13 +15,12 @@ import pyarrow.compute as pc
 from dicom_bq.columns.flat import Flat, per_element, reasons
 from dicom_bq.mapping import NAME_COMPONENTS, NAME_GROUPS
 from dicom_bq.problems import Reason
+from dicom_bq.remembered import remembered
 
 Group: TypeAlias = tuple[str | None, ...]
 """Components, as many as there are names for them; None for those without text."""
 
 GROUP_TYPE = pa.struct([(name, pa.string()) for name in NAME_COMPONENTS])
-LONGEST_KNOWN = 256
-"""Characters of a name that is remembered from one batch to the next; three groups may have 64 each (PS3.5 6.2)."""
 NO_GROUP: Group = (None,) * len(NAME_COMPONENTS)
 
 
@@ -34,9 +32,7 @@ def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
         counts: Names of each element.
     """
     codes = values.dictionary_encode()
-    taken_apart = [
-        _known_groups(text) if len(text) <= LONGEST_KNOWN else groups_of(text) for text in codes.dictionary.to_pylist()
-    ]
+    taken_apart = [groups_of(text) for text in codes.dictionary.to_pylist()]
     bad = np.array([groups is None for groups in taken_apart], np.bool_).take(codes.indices.to_numpy())
     groups = [
         _spread([groups[number] if groups else None for groups in taken_apart], codes.indices)
@@ -46,15 +42,13 @@ def decode_names(values: pa.StringArray, counts: npt.NDArray[np.int64]) -> Flat:
     return Flat(names, counts, reasons(len(counts), (Reason.NOT_PARSEABLE, per_element(bad, counts))))
 
 
+@remembered
 def groups_of(text: str) -> tuple[Group | None, ...] | None:
     """The component groups of a name, None for those that are blank; None for what is no name."""
     groups = tuple(map(_components, text.split("=")))
     if not text or len(groups) > len(NAME_GROUPS) or any(group and len(group) > len(NO_GROUP) for group in groups):
         return None
     return groups + (None,) * (len(NAME_GROUPS) - len(groups))
-
-
-_known_groups = lru_cache(1 << 14)(groups_of)
 
 
 def _components(group: str) -> Group | None:

@@ -15,7 +15,7 @@ from dicom_bq.columns.flat import Flat, per_element, reasons
 from dicom_bq.columns.text import Texts, split
 from dicom_bq.elements import VR_CODES, ElementTable
 from dicom_bq.problems import Reason
-from dicom_bq.spans import ranges
+from dicom_bq.spans import overlapping, ranges
 from vr_rules import Family
 
 INTEGER_TEXT = r"^[+-]?[0-9]+$"
@@ -72,18 +72,11 @@ def raw_numbers(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray
     starts = np.repeat(table.offset.take(rows) - before * size, counts)
     starts += np.arange(len(starts)) * size
     if rule.family is Family.ATTRIBUTE_TAG:
-        group, element = _at(table.arena, starts, "<u2"), _at(table.arena, starts + 2, "<u2")
-        tags: npt.NDArray[Any] = group.astype(np.int64) << 16 | element
+        halves = overlapping(table.arena, "<u2")
+        tags: npt.NDArray[Any] = halves[starts].astype(np.int64) << 16 | halves[starts + 2]
         return tags
-    return _at(table.arena, starts, str(rule.binary))
-
-
-def _at(arena: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], kind: str) -> npt.NDArray[Any]:
-    """Numbers at places of an arena, aligned or not, without a copy of their bytes."""
-    last = len(arena) - np.dtype(kind).itemsize
-    numbers = np.ndarray((max(last + 1, 0),), kind, buffer=arena.data, strides=(1,))
-    found: npt.NDArray[Any] = numbers[starts]
-    return found
+    numbers: npt.NDArray[Any] = overlapping(table.arena, str(rule.binary))[starts]
+    return numbers
 
 
 def _decode_binary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -114,7 +115,8 @@ class DuckDBTable:
                 existing = self._existing(connection)
                 check_write(self, existing, disposition, schema)
                 self._prepare(connection, existing, schema, disposition)
-                rows = self._insert(connection, schema, _again(first, source), is_apart=is_apart)
+                every = itertools.chain(() if first is None else (first,), source)
+                rows = self._insert(connection, schema, every, is_apart=is_apart)
                 if announce:
                     mark = f"{_RUN}{uuid.uuid4().hex}"
                     announce(mark, rows)
@@ -282,12 +284,6 @@ class DuckDBTable:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from None
-
-
-def _again(first: pa.RecordBatch | None, rest: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    if first is not None:
-        yield first
-    yield from rest
 
 
 def _is_without_values(error: Exception) -> bool:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import vr_rules
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable, Note
 from dicom_bq.problems import Reason
+from dicom_bq.remembered import remembered
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.vr import containers, nearest
 from dicom_bq.spans import distinct_values, reduce_spans
@@ -35,8 +36,6 @@ LATIN_1 = "latin_1"
 LATIN_1_HALF = re.compile("[\x80-\xff]")
 LEFT_IN_TEXT = {"iso_ir_58": "\x1b$)A"}
 """Designations (PS3.3 tables C.12-3 and C.12-4) that the decoder of their own encoding leaves in the text."""
-LONGEST_KNOWN = 256
-"""Bytes of a value that is remembered from one batch to the next."""
 _Decoded: TypeAlias = tuple[bytes, Reason | None]
 """A value in UTF-8, and what is to be said of it."""
 
@@ -69,23 +68,15 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
     keys, key_of = np.unique((value_of * len(sets) + set_of) * 2 + (table.vr[rows] == PN), return_inverse=True)
     with quiet():
         found = [
-            _remembered(values[key // 2 // len(sets)], sets[key // 2 % len(sets)], bool(key % 2))
-            for key in keys.tolist()
+            _decoded(values[key // 2 // len(sets)], sets[key // 2 % len(sets)], bool(key % 2)) for key in keys.tolist()
         ]
     return _replaced(table, rows, found, key_of)
 
 
-def _remembered(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> _Decoded:
-    """Institutions and physicians are the same in batch after batch; long values are hardly ever."""
-    return (_known if len(raw) <= LONGEST_KNOWN else _decoded)(raw, encodings, is_name)
-
-
+@remembered
 def _decoded(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> _Decoded:
     text = decode(raw, encodings, is_name=is_name)
     return text.encode("utf-8", "replace"), _reason(text, encodings)
-
-
-_known = lru_cache(1 << 14)(_decoded)
 
 
 def _replaced(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dicom_bq.elements import UNDEFINED_LENGTH
 from dicom_bq.scan.rows import Form
 from dicom_bq.scan.tables import LONG, SQ, UN, tables
+from dicom_bq.spans import overlapping
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -124,7 +125,7 @@ class Lanes:
 
 def words(arena: Array) -> Array:
     """The eight bytes at every position of an arena as one number, without a copy; uint64, shape (bytes - 7,)."""
-    return np.ndarray((len(arena) - 7,), "<u8", buffer=arena.data, strides=(1,))
+    return overlapping(arena, "<u8")
 
 
 def item_positions(arena: Array, *, big_endian: bool) -> Array:
