@@ -102,7 +102,7 @@ def to_arrow(instances: Instances, schema: TableSchema | None = None, **options:
         schema = schema or union((one.schema for one in built), options)
         _warn(reading.report(schema, started))
         arrow = schema.to_arrow()
-        return pa.Table.from_batches([conform(one.batch, arrow) for one in built], arrow)
+        return pa.Table.from_batches([conform(rows, arrow) for rows in map(spill.rows, built)], arrow)
 
 
 def scan(

@@ -76,5 +76,5 @@ class InstanceStream:
         with Spill(reuse=True) as spill:
             reading = Reading(schema, self._options, spill=spill)
             with contextlib.closing(reading.sources(self._sources)) as batches:
-                yield from conformed((built.batch for built in batches), schema)
+                yield from conformed(map(spill.rows, batches), schema)
         self._report = reading.report(schema, started)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import dicom_bq
-from dicom_bq import workers
+from dicom_bq import reading, workers
 from dicom_bq.errors import DestinationError
 from tests.handmade import PIXEL_DATA, explicit, explicit_file, text
 from tests.tables import DESTINATIONS, leftovers, read
@@ -154,6 +155,30 @@ def test_rows_that_do_not_come_back(
     monkeypatch.setattr(os, "pread", pread)
     report = dicom_bq.export(archive, out, write_disposition="write-append", schema_type=schema_type)
     assert (report.rows, len(read(out)), leftovers(out)) == (FILES, FILES + 1, ["archive"])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [dicom_bq.to_arrow, lambda *args, **options: dicom_bq.scan(*args, **options).reader().read_all()],
+    ids=["to_arrow", "scan"],
+)
+def test_rows_of_workers_that_do_not_come_back(
+    archive: Path, call: Callable[..., pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library says where rows waited, too, and not which system call failed."""
+    monkeypatch.setattr(reading, "BATCH_SIZE", 2)
+    monkeypatch.setattr(workers.Workers, "_for_here", lambda self: None)
+    schema, pread = dicom_bq.infer_schema(archive), os.pread
+
+    def fault(descriptor: int, *arguments: Any) -> bytes:
+        if name_of(descriptor).endswith("(deleted)"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(descriptor, *arguments)
+
+    assert call(archive, schema, workers=2).num_rows == FILES
+    monkeypatch.setattr(os, "pread", fault)
+    with pytest.raises(DestinationError, match=os.strerror(errno.EIO)):
+        call(archive, schema, workers=2)
 
 
 # Files that change while they are read
