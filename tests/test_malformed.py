@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicom_bq.columns.build import build
+from dicom_bq.problems import Reason
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned, ScanOptions
 from tests import malformed
@@ -26,8 +27,14 @@ from tests.handmade import (
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
+    PIXEL_DATA,
     explicit,
     explicit_file,
+    implicit,
+    item,
+    open_item,
+    open_sequence,
+    sequence,
     small_file,
     text,
     truncations,
@@ -122,6 +129,34 @@ def test_a_long_value_is_never_read_from_a_neighbour(stored: str, tag: int, tmp_
     assert kept == mine.decode() if not dropped else not kept
 
 
+WITHOUT_VR = implicit(0x00100040, b"M ")  # which the walker refuses in explicit VR, and pydicom reads
+COMMENTS = text(0x00104000, "LT", "abcdefghij")
+
+
+@pytest.mark.parametrize("last", [COMMENTS, sequence(item(COMMENTS)), open_sequence(open_item(COMMENTS))])
+@pytest.mark.parametrize("cut", [1, 4, 10, 17])
+def test_a_value_cut_off_is_not_taken_for_a_whole_one(last: bytes, cut: int, tmp_path: Path) -> None:
+    """pydicom, which reads what the walker refuses, makes a shorter value of it, or none."""
+    whole, short = tmp_path / "whole.dcm", tmp_path / "short.dcm"
+    whole.write_bytes(explicit_file(WITHOUT_VR, last))
+    short.write_bytes(explicit_file(WITHOUT_VR, last)[:-cut])
+    scanned, _ = read_twice([whole, short])
+    assert scanned.uris == (str(whole),)
+    assert [note.reason for note in scanned.table.notes] == [Reason.READ_BY_PYDICOM]
+    assert [failure.uri for failure in scanned.failures] == [str(short)]
+
+
+def test_pixel_data_cut_off_is_noted_by_either_reader(tmp_path: Path) -> None:
+    pixels, notes = explicit(PIXEL_DATA, "OW", bytes(100))[:-50], []
+    for number, refused in enumerate((b"", WITHOUT_VR)):
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(explicit_file(refused, pixels))
+        scanned, _ = read_twice([path])
+        [note] = [note for note in scanned.table.notes if note.reason is Reason.SHORT_VALUE]
+        notes.append((note.tag, scanned.table.tag[note.row]))
+    assert notes == [(PIXEL_DATA, PIXEL_DATA)] * 2
+
+
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
 def test_a_file_cut_at_any_byte_is_a_row_or_a_reason(syntax: str, tmp_path: Path) -> None:
     paths = []
@@ -155,6 +190,7 @@ def test_changed_bytes_are_a_row_or_a_reason(data: st.DataObject, source: Path, 
 BOUNDED = """
 import json, resource, sys
 from dicom_bq.columns.build import build
+from dicom_bq.problems import Reason
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import ScanOptions
 import pydicom

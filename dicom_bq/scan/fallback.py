@@ -5,17 +5,22 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from dicom_bq.elements import Note
-from dicom_bq.errors import ScanError
+from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_NUMBER, Note
+from dicom_bq.errors import ScanError, TruncatedError
 from dicom_bq.problems import Reason
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.bytesource import ByteSource
 from dicom_bq.scan.datasets import append_dataset
 from dicom_bq.scan.outcome import Failure, ScanOptions, Skipped
 from dicom_bq.scan.quiet import quiet
+from dicom_bq.scan.tables import is_never_read
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
+    from pydicom.dataelem import RawDataElement
+
+HEADER_BYTES = 8
+"""Of an element, at least (PS3.5 7.1.2, 7.1.3)."""
 
 
 def scan_by_pydicom(
@@ -40,16 +45,50 @@ def scan_by_pydicom(
     try:
         if source.reaches(options.max_header_bytes + 1):
             return failure
-        dataset = _read(source.read(0, options.max_header_bytes))
+        content = source.read(0, options.max_header_bytes)
+        dataset = _read(content)
         batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.READ_BY_PYDICOM))
         with quiet():
             append_dataset(dataset, batch)
+        _check_end(dataset, content, batch)
     except (
         Exception
     ) as other:  # pydicom says that bytes are wrong in a dozen ways, zlib.error and struct.error among them
         batch.rollback(mark)
-        return Failure(uri, "malformed", f"{error}; pydicom: {type(other).__name__}")
+        why = other if isinstance(other, ScanError) else type(other).__name__
+        return Failure(uri, "malformed", f"{error}; pydicom: {why}")
     return None
+
+
+def _check_end(dataset: FileDataset, content: bytes, batch: Batch) -> None:
+    """Say so when the file ends inside a value that is not read, as the walker does.
+
+    Raises:
+        TruncatedError: It ends inside another one, which pydicom takes for the whole, or in the header of one.
+    """
+    from pydicom.dataelem import RawDataElement
+
+    last = (0, len(content))
+    for tag in dataset.keys():  # noqa: SIM118 (to go over the elements decodes them)
+        element = dataset.get_item(tag, keep_deferred=True)
+        if not isinstance(element, RawDataElement) or element.length == UNDEFINED_LENGTH:
+            last = max(last, (getattr(element, "file_tell", None) or 0, len(content)))
+            continue
+        end = element.value_tell + element.length
+        last = max(last, (element.value_tell, end))
+        if end > len(content):
+            _note_short_value(tag, element, batch)
+    if last[1] < len(content) < last[1] + HEADER_BYTES and any(content[last[1] :]):
+        raise TruncatedError(offset=last[1])
+
+
+def _note_short_value(tag: int, element: RawDataElement, batch: Batch) -> None:
+    """Note the last value of the file; raises TruncatedError if it is needed."""
+    if not is_never_read(tag, VR_NUMBER.get(element.VR or "", 0)):
+        raise TruncatedError(offset=element.value_tell)
+    rows = batch.rows
+    row = next(row for row in reversed(range(len(rows))) if rows.tag[row] == tag and rows.item[row] == ROOT)
+    rows.notes.append(Note(len(rows.counts), row, Reason.SHORT_VALUE, tag))
 
 
 def _read(content: bytes) -> FileDataset:
@@ -59,7 +98,7 @@ def _read(content: bytes) -> FileDataset:
     with quiet() as caught:
         dataset = pydicom.dcmread(BytesIO(content), force=True)
     if any("End of file" in str(warning.message) or "unexpected" in str(warning.message).lower() for warning in caught):
-        raise ScanError(reason="file ends inside an element", offset=0)
+        raise ScanError(reason="file ends inside an element", offset=len(content))
     if not len(dataset) and not len(dataset.file_meta):
         raise ScanError(reason="no data elements", offset=0)
     return dataset
