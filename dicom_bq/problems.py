@@ -50,6 +50,7 @@ class Reason(StrEnum):
     NOT_IN_SCHEMA = "the schema has no column for it"
     DUPLICATE = "same tag twice in one data set, the last one kept"
     SHORT_VALUE = "file ends inside a value that is not read"
+    CUT_VALUE = "file ends inside the value, kept as far as it goes"
     OTHER_SYNTAX = "data set is not encoded as its transfer syntax says"
     READ_BY_PYDICOM = "malformed; read by pydicom instead"
 

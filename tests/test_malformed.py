@@ -133,17 +133,28 @@ WITHOUT_VR = implicit(0x00100040, b"M ")  # which the walker refuses in explicit
 COMMENTS = text(0x00104000, "LT", "abcdefghij")
 
 
-@pytest.mark.parametrize("last", [COMMENTS, sequence(item(COMMENTS)), open_sequence(open_item(COMMENTS))])
-@pytest.mark.parametrize("cut", [1, 4, 10, 17])
-def test_a_value_cut_off_is_not_taken_for_a_whole_one(last: bytes, cut: int, tmp_path: Path) -> None:
-    """pydicom, which reads what the walker refuses, makes a shorter value of it, or none."""
-    whole, short = tmp_path / "whole.dcm", tmp_path / "short.dcm"
-    whole.write_bytes(explicit_file(WITHOUT_VR, last))
-    short.write_bytes(explicit_file(WITHOUT_VR, last)[:-cut])
-    scanned, _ = read_twice([whole, short])
-    assert scanned.uris == (str(whole),)
-    assert [note.reason for note in scanned.table.notes] == [Reason.READ_BY_PYDICOM]
-    assert [failure.uri for failure in scanned.failures] == [str(short)]
+@pytest.mark.parametrize("last", [sequence(item(COMMENTS)), open_sequence(open_item(COMMENTS)), COMMENTS[:8]])
+@pytest.mark.parametrize("cut", [1, 4, 7])
+def test_a_sequence_or_a_header_cut_off_is_a_failure_for_either_reader(last: bytes, cut: int, tmp_path: Path) -> None:
+    """pydicom, which reads what the walker refuses, says nothing of most of these."""
+    for refused in (b"", WITHOUT_VR):
+        path = tmp_path / "short.dcm"
+        path.write_bytes(explicit_file(refused, last)[:-cut])
+        scanned, _ = read_twice([path])
+        assert [failure.uri for failure in scanned.failures] == [str(path)]
+        assert refused == b"" or "; pydicom: " in scanned.failures[0].reason
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 10])
+def test_a_value_cut_off_is_not_taken_for_a_whole_one(cut: int, tmp_path: Path) -> None:
+    """Where pydicom reads what the walker refuses, it takes what is there, or nothing."""
+    data, path = explicit_file(WITHOUT_VR, COMMENTS), tmp_path / "short.dcm"
+    path.write_bytes(data[: len(data) - cut])
+    scanned, [row] = read_twice([path])
+    expected = [Reason.READ_BY_PYDICOM, Reason.CUT_VALUE] if cut else [Reason.READ_BY_PYDICOM]
+    assert [note.reason for note in scanned.table.notes] == expected
+    assert scanned.table.notes[-1].tag == (0x00104000 if cut else 0)
+    assert row.get("PatientComments", "") == "abcdefghij"[: 10 - cut]
 
 
 def test_pixel_data_cut_off_is_noted_by_either_reader(tmp_path: Path) -> None:

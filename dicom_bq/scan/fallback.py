@@ -17,7 +17,6 @@ from dicom_bq.scan.tables import is_never_read
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
-    from pydicom.dataelem import RawDataElement
 
 HEADER_BYTES = 8
 """Of an element, at least (PS3.5 7.1.2, 7.1.3)."""
@@ -61,10 +60,10 @@ def scan_by_pydicom(
 
 
 def _check_end(dataset: FileDataset, content: bytes, batch: Batch) -> None:
-    """Say so when the file ends inside a value that is not read, as the walker does.
+    """Say so when the file ends inside a value, of which pydicom takes what is there.
 
     Raises:
-        TruncatedError: It ends inside another one, which pydicom takes for the whole, or in the header of one.
+        TruncatedError: It ends inside a sequence or the header of an element, of which pydicom says nothing either.
     """
     from pydicom.dataelem import RawDataElement
 
@@ -77,18 +76,19 @@ def _check_end(dataset: FileDataset, content: bytes, batch: Batch) -> None:
         end = element.value_tell + element.length
         last = max(last, (element.value_tell, end))
         if end > len(content):
-            _note_short_value(tag, element, batch)
+            _note_end(int(tag), VR_NUMBER.get(element.VR or "", 0), element.value_tell, batch)
     if last[1] < len(content) < last[1] + HEADER_BYTES and any(content[last[1] :]):
         raise TruncatedError(offset=last[1])
 
 
-def _note_short_value(tag: int, element: RawDataElement, batch: Batch) -> None:
-    """Note the last value of the file; raises TruncatedError if it is needed."""
-    if not is_never_read(tag, VR_NUMBER.get(element.VR or "", 0)):
-        raise TruncatedError(offset=element.value_tell)
+def _note_end(tag: int, vr: int, position: int, batch: Batch) -> None:
+    """Note of the last value of a file that it is cut off; raises TruncatedError for a sequence."""
     rows = batch.rows
     row = next(row for row in reversed(range(len(rows))) if rows.tag[row] == tag and rows.item[row] == ROOT)
-    rows.notes.append(Note(len(rows.counts), row, Reason.SHORT_VALUE, tag))
+    if any(row == pending for pending, _ in rows.pending):
+        raise TruncatedError(offset=position)
+    reason = Reason.SHORT_VALUE if is_never_read(tag, vr) else Reason.CUT_VALUE
+    rows.notes.append(Note(len(rows.counts), row, reason, tag))
 
 
 def _read(content: bytes) -> FileDataset:
