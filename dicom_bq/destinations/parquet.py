@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
-from dicom_bq.destinations.encoder import Encoder
-from dicom_bq.destinations.row_groups import MOST_ROWS, row_groups
+from dicom_bq.destinations.row_groups import MOST_ROWS, row_groups, write_groups
 from dicom_bq.errors import DestinationError, SchemaError
 from dicom_bq.schema import TableSchema
 from dicom_bq.schema_limits import NO_LIMITS
@@ -74,11 +73,9 @@ class ParquetFile:
 
     Attributes:
         path: Where it is, or will be.
-        ahead: Gather rows while those before them are encoded.
     """
 
     path: Path
-    ahead: bool = False
 
     @property
     def uri(self) -> str:
@@ -124,9 +121,9 @@ class ParquetFile:
                 if announce:
                     announce(identity, rows)
 
-            with files.replacing_file(self.path, ready) as temporary, Encoder(ahead=self.ahead) as encoder:
-                groups = row_groups(encoder.paced(conform(batch, target) for batch in every))
-                rows = encoder.write(temporary, target, groups) - (existing.rows if existing else 0)
+            with files.replacing_file(self.path, ready) as temporary:
+                groups = row_groups(conform(batch, target) for batch in every)
+                rows = write_groups(temporary, target, groups) - (existing.rows if existing else 0)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -146,11 +143,9 @@ class ParquetDirectory:
 
     Attributes:
         path: Where it is, or will be.
-        ahead: Gather rows while those before them are encoded.
     """
 
     path: Path
-    ahead: bool = False
 
     @property
     def uri(self) -> str:
@@ -214,8 +209,7 @@ class ParquetDirectory:
             with files.replacing_directory(self.path, ready) as temporary:
                 for part in kept:
                     _keep(part, temporary / part.path.name, target)
-                with Encoder(ahead=self.ahead) as encoder:
-                    rows = _write_parts(temporary, target, batches, encoder, required=not kept)
+                rows = _write_parts(temporary, target, batches, required=not kept)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -232,23 +226,20 @@ def _keep(part: _Part, path: Path, target: pa.Schema) -> None:
     if part.schema.equals(target):
         files.link_or_copy(part.path, path)
     else:
-        with Encoder(ahead=False) as encoder:
-            encoder.write(path, target, row_groups(conform(batch, target) for batch in part.batches()))
+        write_groups(path, target, row_groups(conform(batch, target) for batch in part.batches()))
 
 
-def _write_parts(
-    directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], encoder: Encoder, *, required: bool
-) -> int:
+def _write_parts(directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, required: bool) -> int:
     """Write new parts after those that are there; one without rows only if ``required``. Returns their rows."""
     taken = [int(match[1]) for match in map(_PART.match, (path.name for path in directory.iterdir())) if match]
     number = max(taken, default=-1) + 1
-    groups = row_groups(encoder.paced(conform(batch, schema) for batch in batches))
+    groups = row_groups(conform(batch, schema) for batch in batches)
     rows = 0
     first = next(groups, None)
     while first is not None or required:
         whole = _until(_ROWS_OF_A_PART, first, groups)
         first = None  # else it is in memory until the whole part is written
-        rows += encoder.write(directory / f"part-{number:05d}.parquet", schema, whole)
+        rows += write_groups(directory / f"part-{number:05d}.parquet", schema, whole)
         number += 1
         required = False
         first = next(groups, None)

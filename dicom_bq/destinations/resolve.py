@@ -19,7 +19,6 @@ def resolve(
     table: str = "dicom",
     bigquery: BigQueryOptions | None = None,
     command: str = "",
-    workers: int = 1,
 ) -> Destination:
     """The destination a text means, by its scheme or suffix.
 
@@ -29,7 +28,6 @@ def resolve(
         table: Name of the table in a DuckDB file.
         bigquery: How to load into a BigQuery table.
         command: What makes an export into BigQuery the same as one that was interrupted.
-        workers: Processes of the job; if there is more than one, writing may take more than one processor too.
 
     Raises:
         UsageError: A BigQuery URI that names no table, an empty name, or BigQuery's options for something else.
@@ -53,4 +51,4 @@ def resolve(
 
     is_directory = os.path.isdir(path)  # noqa: PTH112 (a Path raises where the operating system refuses to look)
     is_file = path.suffix.lower() == ".parquet" and not is_directory
-    return (ParquetFile if is_file else ParquetDirectory)(path, ahead=workers > 1)
+    return (ParquetFile if is_file else ParquetDirectory)(path)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dicom_bq import memory
 
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
@@ -36,6 +40,22 @@ def row_groups(
         size += batch.nbytes
     if held:
         yield _forgotten(held)
+
+
+def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
+    """Write a Parquet file of row groups, as many as come; returns its rows.
+
+    One after the other: a group gathered while another is encoded took 16 MiB more and gained 2 % of an export, since
+    encoding takes three times as long as gathering (18 and 6 us a row of 590 columns).
+    """
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in groups:
+            writer.write_table(group, row_group_size=group.num_rows)
+            rows += group.num_rows
+            del group  # else it is in memory until the next one is complete
+            memory.release()
+    return rows
 
 
 def _forgotten(held: list[pa.RecordBatch]) -> pa.Table:
