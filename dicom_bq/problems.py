@@ -36,6 +36,7 @@ class Reason(StrEnum):
     TOO_DEEP_FOR_JSON = "deeper than BigQuery's JSON holds"
     SEQUENCE_TOO_LARGE = "sequence larger than the limit asked for"
     NOT_A_SEQUENCE = "stored as a sequence, the dictionary says otherwise"
+    OPAQUE_VR = "stored VR has no BigQuery type, the dictionary's has"
     WRONG_VR = "stored VR cannot be read as the dictionary's"
     NOT_PARSEABLE = "value is not what its VR asks for"
     OUT_OF_RANGE = "value is out of the column's range"

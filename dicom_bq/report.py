@@ -22,11 +22,19 @@ LONGEST_LIST = 10
 """Lines of each kind in a summary; how many more there are is said."""
 
 _MORE = "  and "
-_DROPPED = frozenset((Reason.EXCLUDED_VR, Reason.TOO_DEEP, Reason.TOO_DEEP_FOR_JSON, Reason.SEQUENCE_TOO_LARGE))
+_DROPPED = frozenset(
+    (
+        Reason.EXCLUDED_VR,
+        Reason.TOO_DEEP,
+        Reason.TOO_DEEP_FOR_JSON,
+        Reason.SEQUENCE_TOO_LARGE,
+        Reason.NOT_A_SEQUENCE,
+        Reason.OPAQUE_VR,
+    )
+)
 _NOT_IN_SCHEMA = frozenset((Reason.NOT_IN_SCHEMA,))
 _MISFITS = frozenset(
     (
-        Reason.NOT_A_SEQUENCE,
         Reason.WRONG_VR,
         Reason.NOT_PARSEABLE,
         Reason.OUT_OF_RANGE,

@@ -148,6 +148,9 @@ ROWS: dict[str, bytes] = {
     "ACR-NEMA": implicit(0x00080000, struct.pack("<L", 24)) + implicit(0x00080001, b"\0\1\0\0") + IMPLICIT_BODY,
     "big endian without meta": BIG_BODY,
     "explicit without meta": IDENTITY + PATIENT,
+    "no preamble, and the prefix in a value": IDENTITY
+    + explicit(0x00081030, "LO", (b"x" * (120 - len(IDENTITY)) + b"DICMED"))
+    + PATIENT,
     "the same elements twice": explicit_file(
         sequence(item(MODALITY)), PATIENT, sequence(item(MODALITY)), NAME, text(0x00100020, "LO", "ID-2")
     ),
@@ -167,6 +170,11 @@ NOT_DICOM: dict[str, bytes] = {
     "a JPEG file": bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9") * 20,
     "gzip of a DICOM file": b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + deflated(explicit_file(PATIENT)) + bytes(8),
     "plain text": b"PatientID,StudyDate\n1,20240101\n" * 20,
+    # Small numbers that are tags by chance, as icons and Fortran modules begin with.
+    "an icon of six images": struct.pack("<3H", 0, 1, 6) + struct.pack("<4B2H2L", 0, 0, 0, 0, 1, 32, 8045, 102) * 6,
+    "records that begin with a type and a length": b"".join(
+        struct.pack("<HHL", group, 0 if group > 8 else 1, 748) + bytes(748) for group in range(8, 40, 4)
+    ),
 }
 
 

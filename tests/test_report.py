@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
-from dicom_bq.problems import Problem, Problems, Reason
+import pytest
+
+from dicom_bq.columns.build import build
+from dicom_bq.columns.kinds import REASON_NUMBER
+from dicom_bq.problems import Place, Problem, Problems, Reason
 from dicom_bq.report import LONGEST_LIST, SECTIONS, ExportReport, ReadReport, failure_lines, problem_lines
+from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Failure, Skipped
 from dicom_bq.schema import TableSchema, schema_from_keywords
+from tests.handmade import explicit, explicit_file, item, text
 
 
 def read_report(**changed: Any) -> ReadReport:
@@ -68,6 +75,28 @@ def test_what_a_summary_leaves_out_is_in_the_file_that_only_an_export_writes() -
 def test_every_reason_is_under_one_title() -> None:
     titled = [reason for _, reasons in SECTIONS for reason in reasons]
     assert sorted(titled) == sorted(Reason)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        explicit(
+            0x00104000, "SQ", item(text(0x00100020, "LO", "1"))
+        ),  # a sequence, and no such thing by the dictionary
+        explicit(0x00082112, "OB", b"text"),  # bytes, and SQ by the dictionary
+        explicit(0x00104000, "FD", bytes(8)),
+        explicit(0x00181310, "LO", b"no number "),
+        explicit(0x7FE00010, "OW", bytes(8)),
+    ],
+)
+def test_titles_say_where_values_are(odd: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "odd.dcm"
+    path.write_bytes(explicit_file(odd))
+    built = build(scan_files([str(path)]).table)
+    titles = {REASON_NUMBER[reason]: title for title, reasons in SECTIONS for reason in reasons}
+    said = {place: titles[reason] for place, reason in zip(built.placements, built.reasons, strict=True) if reason}
+    (place,) = said
+    assert {Place.DROPPED: "DroppedTags", Place.OTHER: "OtherElements"}[Place(place)] in said[place]
 
 
 def test_problems_are_counted_by_tag_and_reason() -> None:

@@ -56,7 +56,7 @@ def find_kinds(table: ElementTable, facts: TagFacts) -> Kinds:
     known, opaque = family < NOT_DATA, (stored == OPAQUE) & ~walked
     rules: tuple[tuple[npt.NDArray[np.bool_], Place, Reason | None], ...] = (
         (known & (family != SEQUENCE) & walked, Place.DROPPED, Reason.NOT_A_SEQUENCE),
-        (known & opaque, Place.DROPPED, Reason.WRONG_VR),
+        (known & opaque, Place.DROPPED, Reason.OPAQUE_VR),
         ((family == OPAQUE) | (~known & opaque), Place.DROPPED, Reason.EXCLUDED_VR),
         ((family == UNKNOWN) & ~opaque & ~walked, Place.OTHER, None),
         (known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored], Place.OTHER, Reason.WRONG_VR),

@@ -29,6 +29,8 @@ _DECLARED = {IMPLICIT_UID: IMPLICIT_LITTLE, BIG_ENDIAN_UID: EXPLICIT_BIG}
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 DIRECTORY_RECORD_SEQUENCE, DIRECTORY_GROUP = 0x00041220, 0x0004
 META_SOP_CLASS, META_TRANSFER_SYNTAX = 0x00020002, 0x00020010
+LENGTH_TO_END, GROUP_LENGTH_BYTES = 0x00080001, 4
+"""Lengths are one UL, wherever they stand (PS3.5 7.2): small numbers at the start of a file may be anything else."""
 
 
 def data_set_start(head: bytes) -> int:
@@ -40,8 +42,8 @@ def data_set_start(head: bytes) -> int:
     Raises:
         NotDicomError: Neither the prefix of PS3.10 7.1 nor a plausible first element is there.
     """
-    if head[128:132] == b"DICM":
-        return 132
+    if head[128:132] == b"DICM" and (starts_with_element(head[132:]) or not starts_with_element(head)):
+        return 132  # else it is in a value of a file without a preamble
     if not head:
         raise NotDicomError(reason="the file is empty", offset=0)
     if starts_with_element(head):
@@ -74,6 +76,8 @@ def _plausible(head: bytes, form: Form) -> bool:
                 return vr is not None
             header = 12 if vr & LONG else 8
             length = int.from_bytes(head[position + header - (4 if vr & LONG else 2) : position + header], order)
+        if length != GROUP_LENGTH_BYTES and (not element or tag == LENGTH_TO_END):
+            return False
         position, previous = position + header + length, tag
     return True
 

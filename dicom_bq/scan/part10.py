@@ -10,7 +10,7 @@ import os
 import stat
 
 from dicom_bq.elements import Note
-from dicom_bq.errors import DamagedError, HeaderTooLargeError, NotDicomError, ScanError
+from dicom_bq.errors import DamagedError, HeaderTooLargeError, NotDicomError, ScanError, TruncatedError
 from dicom_bq.problems import Reason
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.bytesource import ByteSource, FileSource, InflatedSource, Inflation
@@ -144,6 +144,8 @@ def _walk(source: ByteSource, head: bytes, start: int, form: Form, batch: Batch,
         origin, start = origin + stop.position, 0
         if stop.kind is StopKind.MORE:
             if batch.size - before + stop.need > limit:
+                if not source.reaches(origin + stop.need):
+                    raise TruncatedError(offset=origin)
                 raise HeaderTooLargeError(limit=limit, offset=origin)
             wanted = max(min(wanted * GROWTH, LARGEST_STEP), stop.need + FIRST_READ)
         else:
