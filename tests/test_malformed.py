@@ -31,6 +31,7 @@ from tests.handmade import (
     explicit,
     explicit_file,
     implicit,
+    implicit_file,
     item,
     open_item,
     open_sequence,
@@ -129,6 +130,7 @@ def test_a_long_value_is_never_read_from_a_neighbour(stored: str, tag: int, tmp_
     assert kept == mine.decode() if not dropped else not kept
 
 
+UID = text(0x00081155, "UI", "1.2.3")
 WITHOUT_VR = implicit(0x00100040, b"M ")  # which the walker refuses in explicit VR, and pydicom reads
 COMMENTS = text(0x00104000, "LT", "abcdefghij")
 
@@ -155,6 +157,33 @@ def test_a_value_cut_off_is_not_taken_for_a_whole_one(cut: int, tmp_path: Path) 
     assert [note.reason for note in scanned.table.notes] == expected
     assert scanned.table.notes[-1].tag == (0x00104000 if cut else 0)
     assert row.get("PatientComments", "") == "abcdefghij"[: 10 - cut]
+
+
+BAD = b"no items"  # where the dictionary says that there are some
+AROUND = item(implicit(0x00081140, item(implicit(0x00081155, b"1.2.3\0") + implicit(0x0040A170, BAD))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        explicit_file(text(0x00090010, "LO", "SOMEBODY"), explicit(0x0040A730, "UN", AROUND)),
+        implicit_file(implicit(0x0040A730, AROUND)),
+        explicit_file(
+            WITHOUT_VR,
+            explicit(0x0040A730, "SQ", item(sequence(item(UID + explicit(0x0040A170, "SQ", BAD))))),
+        ),
+    ],
+    ids=["UN", "implicit", "explicit"],
+)
+def test_a_sequence_that_is_none_takes_no_other_with_it(data: bytes, tmp_path: Path) -> None:
+    """pydicom reads each sequence when it is asked for, and so do we, where the walker refuses a file."""
+    path = tmp_path / "one.dcm"
+    path.write_bytes(data)
+    _, [row] = read_twice([path])
+    [[referenced]] = [content["ReferencedImageSequence"] for content in row["ContentSequence"]]
+    assert referenced["ReferencedSOPInstanceUID"] == "1.2.3"
+    [dropped] = [one for one in row["DroppedTags"] if one["TagName"] == "PurposeOfReferenceCodeSequence"]
+    assert dropped["TagReference"].startswith("ContentSequence[0].ReferencedImageSequence[0].")
 
 
 def test_pixel_data_cut_off_is_noted_by_either_reader(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ list of items (PS3.5 6.2.2). Their elements are walked and put where document or
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -25,8 +26,14 @@ Array: TypeAlias = npt.NDArray[Any]
 COLUMNS = ("item", "tag", "stored_vr", "offset", "length")
 
 
-def expand(table: ElementTable, forms: Mapping[int, Form], decoded: Array) -> tuple[ElementTable, Array] | None:
-    """Open every sequence that is not walked yet.
+Opened: TypeAlias = list[tuple[int, Rows, Form]]
+"""Sequences: element row, what is in it, how that is encoded."""
+
+
+def expand(
+    table: ElementTable, forms: Mapping[int, Form], decoded: Array
+) -> tuple[ElementTable, Array, dict[int, Form]] | None:
+    """Open every sequence that is not walked yet, with all that is in it, or item by item where one is malformed.
 
     Args:
         table: Elements with ``vr`` resolved.
@@ -34,23 +41,33 @@ def expand(table: ElementTable, forms: Mapping[int, Form], decoded: Array) -> tu
         decoded: Rows whose text is UTF-8 already.
 
     Returns:
-        The longer table, and ``decoded`` for its rows; None when there was nothing to open. A value that is not
-        a list of items becomes UN: no sequence, just bytes.
+        The longer table, and ``decoded`` and ``forms`` for its rows; None when there was nothing to open. A value that
+        is not a list of items becomes UN: no sequence, just bytes.
     """
     pending = np.flatnonzero((table.vr == SQ) & ~table.walked & (table.length > 0))
-    opened: list[tuple[int, Rows]] = []
+    opened: Opened = []
     for row in pending.tolist():
-        try:
-            opened.append((row, walk_items(table.value(row), forms.get(row, IMPLICIT_LITTLE))))
-        except ScanError:
+        form = forms.get(row, IMPLICIT_LITTLE)
+        rows = _items(table.value(row), form)
+        if rows is None:
             table.vr[row] = UN
+        else:
+            opened.append((row, rows, form))
     return _splice(table, opened, decoded) if opened else None
 
 
-def _splice(table: ElementTable, opened: list[tuple[int, Rows]], decoded: Array) -> tuple[ElementTable, Array]:
+def _items(value: bytes, form: Form) -> Rows | None:
+    """The items of a sequence; the sequences in them closed, to be opened next, if some are malformed."""
+    for closed in (False, True):
+        with contextlib.suppress(ScanError):
+            return walk_items(value, form, closed=closed)
+    return None
+
+
+def _splice(table: ElementTable, opened: Opened, decoded: Array) -> tuple[ElementTable, Array, dict[int, Form]]:
     """Insert each sequence's elements after its row; renumber rows and items."""
-    at = np.array([row for row, _ in opened])
-    sizes = np.array([len(rows) - 1 for _, rows in opened])
+    at = np.array([row for row, _, _ in opened])
+    sizes = np.array([len(rows) - 1 for _, rows, _ in opened])
     shift = np.append(0, np.cumsum(sizes))
     moved = np.arange(len(table)) + shift[np.searchsorted(at, np.arange(len(table)))]
     inserted = np.setdiff1d(np.arange(len(table) + shift[-1]), moved, assume_unique=True)
@@ -61,7 +78,7 @@ def _splice(table: ElementTable, opened: list[tuple[int, Rows]], decoded: Array)
         return out
 
     new, nothing = _opened_columns(table, opened), np.zeros(len(inserted), np.bool_)
-    bases = list(zip(moved[at].tolist(), (rows for _, rows in opened), strict=True))
+    bases = list(zip(moved[at].tolist(), (rows for _, rows, _ in opened), strict=True))
     walked = spliced(table.walked, nothing)
     walked[np.concatenate([np.array(rows.walked, np.int64) + base for base, rows in bases])] = True
     sequences = [moved[table.item_sequence], *(np.array(rows.item_sequence) + base for base, rows in bases)]
@@ -80,7 +97,12 @@ def _splice(table: ElementTable, opened: list[tuple[int, Rows]], decoded: Array)
         item_sequence=item_sequence,
         notes=tuple(replace(note, row=int(moved[note.row])) if note.row >= 0 else note for note in table.notes),
     )
-    return longer, spliced(decoded, nothing)
+    forms = {
+        base + row: form
+        for base, (_, rows, form) in zip(moved[at].tolist(), opened, strict=True)
+        for row in np.flatnonzero(np.array(rows.stored_vr) == SQ).tolist()
+    }
+    return longer, spliced(decoded, nothing), forms
 
 
 def in_sequence_order(item: Array, item_sequence: Array) -> tuple[Array, Array]:
@@ -101,11 +123,11 @@ def in_sequence_order(item: Array, item_sequence: Array) -> tuple[Array, Array]:
     return rank[item], item_sequence[order].astype(np.int32)
 
 
-def _opened_columns(table: ElementTable, opened: list[tuple[int, Rows]]) -> dict[str, Array]:
+def _opened_columns(table: ElementTable, opened: Opened) -> dict[str, Array]:
     """The opened sequences' elements, one sequence after the other, items numbered on from the table's."""
     columns: dict[str, list[Array]] = {name: [] for name in COLUMNS}
     items = len(table.item_sequence)
-    for row, rows in opened:
+    for row, rows, _ in opened:
         columns["item"].append(np.array(rows.item[1:], np.int32) + np.int32(items))
         columns["tag"].append(np.array(rows.tag[1:], np.uint32))
         columns["stored_vr"].append(np.array(rows.stored_vr[1:], np.uint8))

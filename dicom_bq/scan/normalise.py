@@ -44,7 +44,7 @@ def normalise(table: ElementTable, rows: Rows, moved: npt.NDArray[np.int64] | No
         expanded = expand(table, forms, decoded)
         if expanded is None:
             break
-        (table, decoded), forms = expanded, {}
+        table, decoded, forms = expanded
         table = resolve(table)
     table = resolve_us_or_ss(table)
     return to_utf8(table, decoded)

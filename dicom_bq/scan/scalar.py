@@ -104,13 +104,15 @@ class Walker:
         base: Arena offset of the buffer's first byte.
         form: How the data set is encoded.
         complete: Nothing follows the buffer.
+        closed: Sequences of defined length are passed over, as values.
     """
 
-    def __init__(self, rows: Rows, data: bytes, base: int, form: Form, *, complete: bool) -> None:
+    def __init__(self, rows: Rows, data: bytes, base: int, form: Form, *, complete: bool, closed: bool = False) -> None:
         self.rows = rows
         self.data = data
         self.base = base
         self.complete = complete
+        self.closed = closed
         self.frame = _Frame(len(data), True, ROOT, -1, 0, _CODECS[form])
         self.stack: list[_Frame] = []
         self.resume: tuple[int, Mark] = (0, rows.mark())
@@ -207,7 +209,7 @@ class Walker:
         if length == UNDEFINED_LENGTH and tag in PIXEL_DATA_TAGS and has_fragments and not self.stack:
             self.rows.append(frame.item, tag, vr, self.base + value, length)
             self._stop(StopKind.END, value, value)
-        if sequence:
+        if sequence and not (self.closed and length != UNDEFINED_LENGTH):
             return self._open_sequence(tag, vr, value, length)
         if length == UNDEFINED_LENGTH:
             return self._skip_fragments(tag, vr, value)
@@ -330,12 +332,13 @@ class Walker:
         raise _Stopped(Stop(kind, position, need, kept))
 
 
-def walk_items(data: bytes, form: Form) -> Rows:
+def walk_items(data: bytes, form: Form, *, closed: bool = False) -> Rows:
     """Walk the value of a sequence by itself.
 
     Args:
         data: The items, without the sequence's own header.
         form: How they are encoded.
+        closed: As for ``Walker``.
 
     Returns:
         Rows whose row 0 stands for the sequence and whose offsets count from the start of ``data``.
@@ -345,7 +348,7 @@ def walk_items(data: bytes, form: Form) -> Rows:
     """
     rows = Rows()
     rows.walked.append(rows.append(ROOT, 0, SQ, 0, len(data)))
-    walker = Walker(rows, data, 0, form, complete=True)
+    walker = Walker(rows, data, 0, form, complete=True, closed=closed)
     walker.stack.append(walker.frame)
     walker.frame = _Frame(len(data), False, SEQUENCE_LEVEL, 0, 0, _CODECS[form])
     walker.walk(0)
