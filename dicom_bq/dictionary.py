@@ -72,6 +72,7 @@ class _Tables:
     vr: Mapping[int, str]
 
 
+@lru_cache(maxsize=1 << 14)
 def lookup(tag: int) -> DictionaryEntry | None:
     """The dictionary's row for a tag: its own, else that of the repeating group it belongs to.
 

@@ -75,6 +75,7 @@ SOURCE = _text("SourceDicomStore", key=SOURCE_KEY, description="URI that the ins
 OWN_COLUMNS = {column.key: column for column in (OTHER_ELEMENTS, DROPPED_TAGS, SOURCE)}
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def is_sequence(key: int) -> bool:
     """Whether the column of a key holds items, whose elements are columns in it."""
     if key >= PRIVATE_KEY:
@@ -148,11 +149,18 @@ def describe(entry: DictionaryEntry) -> str:
 
 def sequence_column(key: int, fields: tuple[Column, ...]) -> Column:
     """The column of a sequence with these columns in it."""
+    name, description = _sequence_name(key)
+    return Column(name, RECORD, REPEATED, key, fields, description)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sequence_name(key: int) -> tuple[str, str]:
+    """Name and description of a sequence's column."""
     entry = dictionary.lookup(key) if key < PRIVATE_KEY else None
     if entry is not None:
-        return Column(entry.keyword, RECORD, REPEATED, key, fields, describe(entry))
+        return entry.keyword, describe(entry)
     tag = key - PRIVATE_KEY
-    return Column(tag_name(tag), RECORD, REPEATED, key, fields, f"{format_tag(tag)} private, SQ")
+    return tag_name(tag), f"{format_tag(tag)} private, SQ"
 
 
 def expected_columns(columns: Iterable[Column], numeric_strings: NumericStrings = "text") -> tuple[Column, ...]:

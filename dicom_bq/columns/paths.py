@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,16 @@ LARGEST_TABLE = 1 << 22
 """Pairs of container and tag that are looked up in a table; more are sorted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A column or the root: ``key`` in the container node ``parent``, ``level`` RECORDs deep."""
+class Node(NamedTuple):
+    """A column or the root: ``key`` in the container node ``parent``.
+
+    Attributes:
+        parent: Number of that node.
+        path: Keys from the root to this node.
+    """
 
     parent: int
-    key: int
-    level: int
+    path: TagPath
 
 
 @dataclass(slots=True)
@@ -66,16 +70,12 @@ class Paths:
         node = self.children.get((parent, key))
         if node is None:
             node = self.children[parent, key] = len(self.nodes)
-            self.nodes.append(Node(parent, key, self.nodes[parent].level + 1))
+            self.nodes.append(Node(parent, (*self.nodes[parent].path, key)))
         return node
 
     def path(self, node: int) -> TagPath:
         """Keys from the root to a node."""
-        keys: list[int] = []
-        while node != ROOT_NODE:
-            keys.append(self.nodes[node].key)
-            node = self.nodes[node].parent
-        return tuple(reversed(keys))
+        return self.nodes[node].path
 
     def set(self, rows: npt.NDArray[np.int64], place: Place, reason: Reason | None = None) -> None:
         """Settle the place of elements."""
@@ -136,7 +136,7 @@ def find_paths(
     count, items = len(table), len(table.item_sequence)
     kinds = find_kinds(table, facts)
     paths = Paths(
-        nodes=[Node(NO_NODE, 0, 0)],
+        nodes=[Node(NO_NODE, ())],
         children={},
         node=np.full(count, NO_NODE, np.int32),
         container_node=np.full(count, NO_NODE, np.int32),

@@ -134,7 +134,7 @@ def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions, m
     count, limit = len(uris), options.max_header_bytes & ~1
     zero = np.zeros(count, np.int64)
     todo = _Work(np.arange(count, dtype=np.int32), zero, zero, np.full(count, FILE, np.int8))
-    places = [place_of(uri, members.get(uri)) for uri in uris]
+    places = [place_of(uri, members.get(uri)) for uri in uris] if members else list(map(Place, uris))
     inflated = np.array([place is None for place in places], np.bool_)
     pieces.odd += np.flatnonzero(inflated).tolist()
     todo = todo.where(~inflated)

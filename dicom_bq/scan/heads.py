@@ -49,6 +49,7 @@ DIRECTORY_GROUPS = (DIRECTORY_GROUP, DIRECTORY_GROUP << 8)
 """The group that a directory begins with, little and big endian."""
 FIRST_SIX = np.uint64((1 << 48) - 1)
 """Tag and VR, of a header as a number."""
+_ADVISES = hasattr(os, "posix_fadvise")
 META_STEPS = 64
 """Elements of group 0002 looked at; there are 16 in the standard."""
 
@@ -96,9 +97,9 @@ def read_heads(places: Sequence[Place], offsets: Array, size: int) -> Heads:
     """
     count, begins = len(places), offsets.tolist()
     arena = np.empty(count * size + PADDING, np.uint8)
-    got, missing = [0] * count, [-1] * count
+    rooms, got, missing = arena.data, [0] * count, [-1] * count
     for number, descriptor in _opened(places, begins, size):
-        room = arena.data[number * size : (number + 1) * size]
+        room = rooms[number * size : (number + 1) * size]
         try:
             got[number], missing[number] = _read(descriptor, places[number], begins[number], room)
         except OSError:
@@ -113,11 +114,12 @@ def read_heads(places: Sequence[Place], offsets: Array, size: int) -> Heads:
 def _read(descriptor: int, place: Place, offset: int, room: memoryview) -> tuple[int, int]:
     """Bytes read into ``room``, and how many are left in the file; no bytes and -1 for what is not as it was."""
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or place.modified not in {None, status.st_mtime_ns}:
+    _, start, size, modified = place
+    if not stat.S_ISREG(status.st_mode) or (modified is not None and modified != status.st_mtime_ns):
         return 0, -1
-    there = status.st_size - place.start
-    size = there if place.size is None else place.size
-    got = os.preadv(descriptor, [room[: max(size - offset, 0)]], place.start + offset)
+    there = status.st_size - start
+    size = there if size is None else size
+    got = os.preadv(descriptor, [room[: max(size - offset, 0)]], start + offset)
     return got, max(min(size, there) - offset - got, 0)
 
 
@@ -144,7 +146,7 @@ def _open(path: str, offset: int, size: int) -> int:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError):
         return -1
-    if hasattr(os, "posix_fadvise"):
+    if _ADVISES:
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
@@ -178,6 +180,9 @@ def find_data_sets(heads: Heads, files: Array) -> DataSets:
         files: Numbers of those that begin at the file's first byte.
     """
     meta, word_at = heads.start + PREFIX + 4, words(heads.arena)
+    if not len(files):
+        nobody = np.zeros(0, np.int64)
+        return DataSets(meta, meta, dict.fromkeys(FORMS, nobody), nobody)
     files = files[heads.missing[files] >= 0]
     long_enough = heads.end[files] - heads.start[files] > PREFIX + 4
     has_prefix = long_enough & ((word_at[heads.start[files] + PREFIX] & WORD) == PREFIX_WORD)
@@ -208,7 +213,8 @@ def find_data_sets(heads: Heads, files: Array) -> DataSets:
         position[live] = value + length
     forms = _sort(heads, position, uids, np.flatnonzero(done))
     for form, numbers in bare.items():
-        forms[form] = np.union1d(forms[form], np.array(numbers, np.int64))
+        if numbers:
+            forms[form] = np.union1d(forms[form], np.array(numbers, np.int64))
     return DataSets(meta, position, forms, np.flatnonzero(short & (heads.missing > 0)))
 
 
@@ -237,7 +243,8 @@ def _sort(heads: Heads, position: Array, uids: dict[int, Array], done: Array) ->
     form_numbers = np.array([[_form_number(syntax, sop) for sop in classes] for syntax in syntaxes], np.int8)
     numbers = form_numbers[syntax_of, class_of] if len(done) else np.zeros(0, np.int8)
     header = word_at[position[done]]
-    numbers[np.isin(header & HALF, DIRECTORY_GROUPS)] = -1
+    group = header & HALF
+    numbers[(group == DIRECTORY_GROUPS[0]) | (group == DIRECTORY_GROUPS[1])] = -1
     first = (header & FIRST_SIX) | numbers.view(np.uint8).astype(np.uint64) << np.uint64(48)
     kinds, kind_of = np.unique(first, return_inverse=True)
     so_written = np.array([_is_written_so(kind) for kind in kinds.tolist()], np.bool_)[kind_of]

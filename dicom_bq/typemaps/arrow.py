@@ -6,11 +6,13 @@ Every field is nullable. A REPEATED column is a list; elements are never null, a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 
 from dicom_bq.column import NULLABLE, RECORD, REPEATED, Column, in_order
 from dicom_bq.errors import SchemaError
+from dicom_bq.mapping import is_sequence
 from dicom_bq.schema_fields import Level, places_of, table_level
 
 EDITION_KEY = b"dicom_bq.dictionary"
@@ -67,6 +69,17 @@ def arrow_schema(columns: Iterable[Column], edition: str = "", stored: pa.Schema
 
 
 def _field(column: Column, stored: pa.DataType | None, path: str) -> pa.Field:
+    is_fixed = column.type in ARROW_TYPES or (column.type == RECORD and column.is_ours and not is_sequence(column.key))
+    return _fixed_field(column) if is_fixed and stored is None else _whole_field(column, stored, path)
+
+
+@lru_cache(maxsize=1 << 13)
+def _fixed_field(column: Column) -> pa.Field:
+    """The field of a column that is the same in every table, since nothing is in it, or always the same."""
+    return _whole_field(column, None, column.name)
+
+
+def _whole_field(column: Column, stored: pa.DataType | None, path: str) -> pa.Field:
     element = stored.value_type if stored is not None and is_list(stored) else stored
     if column.type == RECORD:
         known = {} if element is None else {field.name.lower(): field.type for field in element}
