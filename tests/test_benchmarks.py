@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -199,3 +201,14 @@ def test_an_unknown_suite_names_those_there_are(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit, match="2"):
         command.main(["--quick", "pears"])
     assert "no suite pears; there are peers, shapes" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs VmHWM")
+def test_a_peak_is_of_the_process_itself() -> None:
+    """Linux hands the peak of a process on to those that it starts."""
+    code = "from benchmarks.worker import peak_kib; print(peak_kib())"
+    large = b"x" * (400 << 20)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) << 10 < len(large)
