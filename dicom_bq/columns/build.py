@@ -12,13 +12,14 @@ assemble   Arrow arrays, nested as the schema is
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dicom_bq.column import TagPath
 from dicom_bq.columns.account import count_problems
 from dicom_bq.columns.assemble import Assembly, Part
 from dicom_bq.columns.decode import Leaves, decode_leaves, stable_order
@@ -97,11 +98,7 @@ def build(
     nesting = nest(table, paths, filled)
     parts = _parts(decoded)
     other = _other(table, paths, nesting, texts)
-    if schema is None:
-        leaves = [paths.path(node) for node in (*parts, *other)]
-        schema = TableSchema.from_paths(
-            leaves, include_source_store=options.include_source_store, numeric_strings=options.numeric_strings
-        )
+    made = _schema_of([paths.path(node) for node in (*parts, *other)], options) if schema is None else schema
     assembly = Assembly(
         table,
         paths,
@@ -111,13 +108,21 @@ def build(
         _dropped(table, paths),
         _sources(sources, table, options),
     )
-    arrow = schema.to_arrow()
-    arrays = assembly.columns(schema.columns, list(arrow), ROOT_NODE)
+    arrow = made.to_arrow()
+    arrays = assembly.columns(made.columns, list(arrow), ROOT_NODE)
     batch = pa.RecordBatch.from_arrays(arrays, schema=arrow)
-    _not_in_schema(paths, assembly.visited)
+    if schema is not None:
+        _not_in_schema(paths, assembly.visited)
     repairs += [(texts.repaired, Reason.REPAIRED_NUL)]
     problems = count_problems(table, paths, repairs)
-    return BuiltBatch(batch, schema, problems, paths.place, paths.reason, paths)
+    return BuiltBatch(batch, made, problems, paths.place, paths.reason, paths)
+
+
+def _schema_of(leaves: Iterable[TagPath], options: BuildOptions) -> TableSchema:
+    """The columns that some elements have a value for."""
+    return TableSchema.from_paths(
+        leaves, include_source_store=options.include_source_store, numeric_strings=options.numeric_strings
+    )
 
 
 def _trim(table: ElementTable, facts: TagFacts, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

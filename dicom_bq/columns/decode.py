@@ -90,8 +90,8 @@ def decode_leaves(table: ElementTable, facts: TagFacts, paths: Paths, texts: Tex
     group = (facts.family.astype(np.int16) * 2 + facts.repeated).take(facts.code.take(leaf))
     decoded: list[Leaves] = []
     repairs: Repairs = []
-    for number in np.unique(group).tolist():
-        rows = leaf[group == number]
+    for number in np.flatnonzero(np.bincount(group)).tolist():
+        rows = leaf[np.flatnonzero(group == number)]
         family, repeated = FAMILIES[number // 2], bool(number % 2)
         flat = _DECODERS[family](_Wanted(table, facts, texts, rows, family, repeated))
         decoded.append(_fitting(paths, rows, flat, repeated))

@@ -59,14 +59,15 @@ def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArr
     begin = start[leading]
     _trim_start(table.arena, begin, end[leading])
     start[leading] = begin
-    values = gather(table.arena, start, end - start)
+    size = end - start
+    values = gather(table.arena, start, size)
     repaired = np.zeros(0, np.int64)
     if b"\0" in contents(values).tobytes():
         values, holding = _without_nuls(values, trim)
-        repaired = rows[holding]
+        repaired, size = rows[holding], pc.binary_length(values).to_numpy()
     place, length = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
     place[rows] = np.arange(len(rows))
-    length[rows] = pc.binary_length(values).to_numpy()
+    length[rows] = size
     return Texts(values, place, length, repaired)
 
 

@@ -192,7 +192,7 @@ def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array,
     lane, position, header, length = (np.concatenate(column) for column in zip(*steps, strict=True))
     step = np.repeat(np.arange(len(steps), dtype=np.int32), [len(read[0]) for read in steps])
     count = np.bincount(lane, minlength=len(start))
-    return Lanes(start, stop, at_item, count, lane, step, position, header, length.astype(np.int64))
+    return Lanes(start, stop, at_item, count, lane, step, position, header, length.view(np.int64))
 
 
 def _explicit_step(word_at: Array, position: Array, header: Array, form: Form, *, first: bool) -> tuple[Array, Array]:

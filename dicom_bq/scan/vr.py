@@ -86,9 +86,9 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
     vr = np.full(len(rows), UN, np.uint8)
     element = tag & 0xFFFF
     vr[(element >= 0x10) & (element <= 0xFF)] = LO
-    creators = np.flatnonzero(
-        ((table.tag >> 16) & 1 == 1) & (table.tag & 0xFFFF >= 0x10) & (table.tag & 0xFFFF <= 0xFF)
-    )
+    odd = np.flatnonzero(table.tag & 0x00010000)
+    number = table.tag[odd] & 0xFFFF
+    creators = odd[np.flatnonzero((number >= 0x10) & (number <= 0xFF))]
     data = np.flatnonzero(element >= 0x1000)
     if not len(creators) or not len(data):
         return vr
