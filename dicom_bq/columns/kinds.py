@@ -50,7 +50,9 @@ def find_kinds(table: ElementTable, facts: TagFacts) -> Kinds:
     """
     number = (facts.code * len(VR_CODES) + table.vr) * 2 + table.walked
     count = len(facts.keys) * len(VR_CODES) * 2
-    used = np.flatnonzero(np.bincount(number, minlength=count))
+    present = np.zeros(count, np.bool_)
+    present[number] = True
+    used = np.flatnonzero(present)
     code, stored, walked = used // (2 * len(VR_CODES)), vr_facts().family[used // 2 % len(VR_CODES)], used % 2 == 1
     family = facts.family[code]
     known, opaque = family < NOT_DATA, (stored == OPAQUE) & ~walked

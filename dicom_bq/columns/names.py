@@ -64,6 +64,12 @@ def _spread(groups: list[Group | None], indices: pa.Int32Array) -> pa.StructArra
     if not any(groups):
         return pa.nulls(len(indices), GROUP_TYPE)
     columns = zip(*(group or NO_GROUP for group in groups), strict=True)
-    leaves = [pc.take(pa.array(column, pa.string()), indices) for column in columns]
+    leaves = [_component(column, indices) for column in columns]
     absent = pa.array([group is None for group in groups], pa.bool_())
     return pa.StructArray.from_arrays(leaves, fields=list(GROUP_TYPE), mask=pc.take(absent, indices))
+
+
+def _component(different: Group, indices: pa.Int32Array) -> pa.StringArray:
+    """One component of every name; most names have but two of the five."""
+    texts = pa.array(different, pa.string())
+    return pc.take(texts, indices) if texts.null_count < len(texts) else pa.nulls(len(indices), pa.string())
