@@ -230,7 +230,6 @@ def test_changed_bytes_are_a_row_or_a_reason(data: st.DataObject, source: Path, 
 BOUNDED = """
 import json, resource, sys
 from dicom_bq.columns.build import build
-from dicom_bq.problems import Reason
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import ScanOptions
 import pydicom

@@ -78,10 +78,10 @@ def _splice(table: ElementTable, opened: Opened, decoded: Array) -> tuple[Elemen
         return out
 
     new, nothing = _opened_columns(table, opened), np.zeros(len(inserted), np.bool_)
-    bases = list(zip(moved[at].tolist(), (rows for _, rows, _ in opened), strict=True))
+    bases = [(base, rows, form) for base, (_, rows, form) in zip(moved[at].tolist(), opened, strict=True)]
     walked = spliced(table.walked, nothing)
-    walked[np.concatenate([np.array(rows.walked, np.int64) + base for base, rows in bases])] = True
-    sequences = [moved[table.item_sequence], *(np.array(rows.item_sequence) + base for base, rows in bases)]
+    walked[np.concatenate([np.array(rows.walked, np.int64) + base for base, rows, _ in bases])] = True
+    sequences = [moved[table.item_sequence], *(np.array(rows.item_sequence) + base for base, rows, _ in bases)]
     item, item_sequence = in_sequence_order(spliced(table.item, new["item"]), np.concatenate(sequences))
     stored_vr = spliced(table.stored_vr, new["stored_vr"])
     longer = replace(
@@ -99,7 +99,8 @@ def _splice(table: ElementTable, opened: Opened, decoded: Array) -> tuple[Elemen
     )
     forms = {
         base + row: form
-        for base, (_, rows, form) in zip(moved[at].tolist(), opened, strict=True)
+        for base, rows, form in bases
+        if form != IMPLICIT_LITTLE
         for row in np.flatnonzero(np.array(rows.stored_vr) == SQ).tolist()
     }
     return longer, spliced(decoded, nothing), forms
