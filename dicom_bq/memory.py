@@ -1,6 +1,8 @@
-"""Settings of a process that is this program's own, so that what it has at its peak stays what it needs.
+"""Settings of a process that is this program's own, so that it takes little memory, and little time to get it.
 
-Measured on 100,000 files, batches of 1,000: 290 MiB without, 210 MiB with them, in the same time.
+Measured on 100,000 files, batches of 1,000, one process: with the C library's own settings 290 MiB; with blocks over
+2 MiB given back when they are free, and all that is free after each batch, 176 MiB and 21.0 s; as it is here, 183 MiB
+and 16.4 s. To get the same pages from the system again for every batch takes longer than to write the table.
 """
 
 from __future__ import annotations
@@ -9,15 +11,18 @@ import contextlib
 import os
 import sys
 
-LARGE = 2 << 20
+LARGE = 6 << 20
 """Bytes; blocks that are larger are given back to the system as soon as they are free. Smaller ones cost time."""
+FREE = 64 << 20
+"""Bytes at the end of the heap that stay with the process when they are free: more than a batch of files takes."""
 _OWN = "MALLOC_MMAP_THRESHOLD_"
 """Is so much in a process that is this program's own."""
-ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", _OWN: str(LARGE)}
+ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", _OWN: str(LARGE), "MALLOC_TRIM_THRESHOLD_": str(FREE)}
 """The same for a process that is yet to be started."""
 UNWANTED = "pandas"
 """pyarrow imports it where it is installed, to see whether an array is one of its: 0.2 s and 40 MiB for nothing."""
-_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of mallopt(3)
+_MALLOC = {-3: LARGE, -1: FREE}
+"""M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3)."""
 
 
 class _Absent:
@@ -46,14 +51,14 @@ def settle() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with contextlib.suppress(AttributeError):  # of another C library than glibc
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
+        for parameter, size in _MALLOC.items():
+            ctypes.CDLL(None).mallopt(parameter, size)
 
 
 def release() -> None:
-    """Give what is free back to the system.
+    """Give what is free back to the system, before something that takes memory in another way.
 
-    Arrow's part in every process; all of it in one that is this program's own, where small blocks that are still in
-    use keep the C library from doing so: a second batch of files took 17 MiB more than the first, and takes no more.
+    Arrow's part in every process; all of it in one that is this program's own.
     """
     import pyarrow as pa
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
-from dicom_bq import memory
 from dicom_bq.errors import UsageError
 from dicom_bq.listing import Listing, make_parts
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
@@ -181,7 +180,6 @@ class Reading:
                     self.job.chunks.passed(part)
                 for path in part.finished:
                     spool.remove(path)
-                memory.release()
                 self._tell(told, listing.listed, listing_done=listing.done)
                 told = len(self.tally.failures)
         self._tell(told, self.tally.found, listing_done=True)
@@ -353,7 +351,6 @@ def work(task: Task, order: Order) -> Answer:
         return None
     if reading.tally.bug:
         return None
-    memory.release()
     return Summary(reading.tally, batches, selection.met() if selection else None, stats)
 
 

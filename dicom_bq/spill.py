@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
+from dicom_bq import memory
 from dicom_bq.errors import kept_in
 from dicom_bq.journal import read, write
 
@@ -62,17 +63,18 @@ class SpillFile:
         import pyarrow as pa
 
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        stream = sink.getvalue()
-        data = memoryview(pa.compress(stream, codec=CODEC, asbytes=True))
+        with pa.CompressedOutputStream(sink, CODEC) as stream:
+            with pa.ipc.new_stream(stream, batch.schema) as writer:
+                writer.write_batch(batch)
+            stream_length = stream.tell()
+        data = memoryview(sink.getvalue())
         offset = os.fstat(self.descriptor).st_size
         try:
             write(self.descriptor, data, offset)
         except OSError:
             os.ftruncate(self.descriptor, offset)  # a full disk is the less full
             raise
-        return Extent(offset, len(data), len(stream))
+        return Extent(offset, len(data), stream_length)
 
     def read(self, extent: Extent) -> pa.RecordBatch:
         """The batch that was written there."""
@@ -250,6 +252,7 @@ def assemble(
         return schema, conformed(map(spill.rows, batches), schema)
     schemas = _spilled(batches, spill)
     schema = union(schemas, options)
+    memory.release()
     return schema, conformed(spill.batches(), schema)
 
 

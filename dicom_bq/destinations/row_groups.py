@@ -8,8 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dicom_bq import memory
-
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
 MOST_BYTES = 20 << 20
@@ -54,7 +52,6 @@ def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> i
             writer.write_table(group, row_group_size=group.num_rows)
             rows += group.num_rows
             del group  # else it is in memory until the next one is complete
-            memory.release()
     return rows
 
 

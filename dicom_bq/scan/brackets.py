@@ -67,8 +67,8 @@ class Nested:
     """How tokens are nested.
 
     Attributes:
-        level: Brackets open around each token; int64.
-        holder: Token that opened the innermost of them, ``NONE`` for none; int64.
+        level: Brackets open around each token; int32.
+        holder: Token that opened the innermost of them, ``NONE`` for none; int32.
         content: Bytes between an opening token's value position and its close; int64, 0 for others.
         well_formed: Each file's brackets close as they should; bool, shape (files,).
     """
@@ -118,21 +118,20 @@ def _closes(tokens: Tokens) -> tuple[Array, Array, Array]:
 
 
 def levels(tokens: Tokens, close: Array | None = None) -> Array:
-    """Brackets open around each token, counted from its file's start; int64.
+    """Brackets open around each token, counted from its file's start; int32.
 
     Args:
         tokens: All of them.
         close: The token at which each bracket of defined length closes; None to look for it.
     """
     close = _closes(tokens)[2] if close is None else close
-    change = np.zeros(len(tokens.position) + 1, np.int64)
+    change = -np.bincount(close, minlength=len(tokens.position) + 1).astype(np.int32)
     change[1:] += tokens.opens
     change[1:] -= tokens.item_end | tokens.sequence_end
-    change[:-1] -= np.bincount(close, minlength=len(change))[:-1]
-    running = np.cumsum(change[:-1])
+    running = np.cumsum(change[:-1], dtype=np.int32)
     starts = tokens.first[:-1]
     inside = starts < len(running)
-    before = np.zeros(len(starts), np.int64)
+    before = np.zeros(len(starts), np.int32)
     before[inside] = running[starts[inside]]
     level: Array = running - np.repeat(before, np.diff(tokens.first))
     return level
@@ -147,7 +146,7 @@ def _holders(tokens: Tokens, level: Array, wanted: Array) -> Array:
     run = run_starts(level)
     level_of_run = level[run]
     rises = level_of_run > np.append(NONE, level_of_run[:-1])
-    holder = np.where(rises & (level_of_run > 0), run - 1, NONE)
+    holder = np.where(rises & (level_of_run > 0), run - 1, NONE).astype(np.int32)
     back = np.flatnonzero(~rises & (level_of_run > 0) & wanted[run])
     opens = np.flatnonzero(tokens.opens & wanted)
     level_of_back, level_of_open = level_of_run[back], level[opens]

@@ -134,7 +134,10 @@ def walk_lockstep(arena: Array, span: Span, form: Form, candidates: Array) -> Wa
     stop = lanes.stop[last]
     del lanes, reached, file, inside, start, owner, order  # as much as the table
     cut = _cut(span, stop, tokens, header, implicit=form.implicit)
-    return _judge(arena, span, stop, tokens, header, cut, implicit=form.implicit)
+    verdict, nested, wanted = _judge(span, stop, tokens, header, cut, implicit=form.implicit)
+    table, unwanted = _table(arena, tokens, header, nested, wanted, implicit=form.implicit)
+    del tokens, header, cut, nested, wanted  # more than the values, of which there are now two copies
+    return Walked(verdict, stop, _with_values(table, unwanted))
 
 
 def _reach(lanes: Lanes, first: Array) -> tuple[Array, Array]:
@@ -250,7 +253,6 @@ def _cut(
 
 
 def _judge(
-    arena: Array,
     span: Span,
     stop: Array,
     tokens: Tokens,
@@ -258,8 +260,12 @@ def _judge(
     cut: tuple[Array, Array],
     *,
     implicit: bool,
-) -> Walked:
-    """Decide each file's verdict and make the table of those read."""
+) -> tuple[Array, Nested, Array]:
+    """Decide each file's verdict.
+
+    Returns:
+        The verdicts; how tokens are nested; which tokens are of files of which something is read.
+    """
     word, code = header
     partial = np.zeros(len(stop), np.bool_)
     partial[cut[0]] = True
@@ -289,7 +295,7 @@ def _judge(
         verdict[sound & applies] = reached
     wanted = np.repeat(verdict <= Verdict.PARTIAL, np.diff(tokens.first))
     wanted[cut[1]] = False
-    return Walked(verdict, stop, _table(arena, tokens, header, nested, wanted, implicit=implicit))
+    return verdict, nested, wanted
 
 
 def _strange(tokens: Tokens, word: Array) -> Array:
@@ -305,18 +311,18 @@ def _strange(tokens: Tokens, word: Array) -> Array:
     return np.concatenate([tokens.file[delimiter[~known]], tokens.file[sequence[in_meta]]])
 
 
-def _values(arena: Array, start: Array, length: Array, unwanted: Array) -> tuple[Array, Array]:
-    """The values that columns may need, in an arena of their own, and where each begins in it.
+def _with_values(table: ElementTable, unwanted: Array) -> ElementTable:
+    """A table with the values that columns may need in an arena of their own.
 
     What is left over of the first arena is Pixel Data and the like, most of it. Values left out begin at ABSENT.
     """
     wanted = np.flatnonzero(~unwanted)
-    size = length.take(wanted)
-    offset = np.full(len(start), ABSENT, np.int64)
+    begin, size = table.offset.take(wanted), table.length.take(wanted)
+    offset = np.full(len(table), ABSENT, np.int64)
     offset[wanted] = np.cumsum(size) - size
-    begin, several = start.take(wanted), range(0, len(wanted), MOST_GATHERED)
-    some = [contents(gather(arena, begin[at : at + MOST_GATHERED], size[at : at + MOST_GATHERED])) for at in several]
-    return np.concatenate(some) if some else arena[:0], offset
+    parts = [slice(at, at + MOST_GATHERED) for at in range(0, len(wanted), MOST_GATHERED)]
+    some = [contents(gather(table.arena, begin[part], size[part])) for part in parts]
+    return replace(table, arena=np.concatenate(some) if some else table.arena[:0], offset=offset)
 
 
 def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
@@ -331,36 +337,38 @@ def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     return found
 
 
+def _holders(nested: Nested, element: Array, items: Array) -> tuple[Array, Array]:
+    """The item that holds each element, and the element that is the sequence of each item, counted from 0 each."""
+    row_of, item_of = np.full((2, len(nested.holder) + 1), ROOT, np.int32)
+    row_of[element] = np.arange(len(element), dtype=np.int32)
+    item_of[items] = np.arange(len(items), dtype=np.int32)
+    return in_sequence_order(item_of[nested.holder.take(element)], row_of[nested.holder[items]])
+
+
 def _table(
     arena: Array, tokens: Tokens, header: tuple[Array, Array], nested: Nested, wanted: Array, *, implicit: bool
-) -> ElementTable:
-    """Elements among the tokens wanted."""
+) -> tuple[ElementTable, Array]:
+    """Elements among the tokens wanted, their values where they were read; and whose value no column needs."""
     word, code = header
     delimiter = tokens.item_end | tokens.sequence_end
     element = np.flatnonzero(wanted & ~delimiter & ~tokens.item)
     items = np.flatnonzero(wanted & tokens.item)
-    row_of = np.full(len(tokens.position) + 1, NONE, np.int64)
-    row_of[element] = np.arange(len(element))
-    item_of = np.full(len(tokens.position) + 1, ROOT, np.int32)
-    item_of[items] = np.arange(len(items))
-    item, item_sequence = in_sequence_order(item_of[nested.holder.take(element)], row_of[nested.holder[items]])
+    item, item_sequence = _holders(nested, element, items)
     tag, stored, walked = word.take(element), code.take(element), tokens.opens.take(element)
     length = tokens.length.take(element)
-    at = np.flatnonzero(walked)
+    at, half = np.flatnonzero(walked), tag.astype(np.uint32)
     length[at] = nested.content[element[at]]
-    values, offset = _values(
-        arena, tokens.value.take(element), length, walked | _opaque(tag, stored, implicit=implicit)
-    )
-    return ElementTable(
-        arena=values,
+    table = ElementTable(
+        arena=arena,
         instances=len(tokens.end),
         instance=tokens.file.take(element),
         item=item,
-        tag=((tag & HALF) << np.uint64(16) | tag >> np.uint64(16)).astype(np.uint32),
+        tag=half << np.uint32(16) | half >> np.uint32(16),
         stored_vr=stored,
         vr=stored.copy(),
-        offset=offset,
+        offset=tokens.value.take(element),
         length=length,
         walked=walked,
         item_sequence=item_sequence,
     )
+    return table, walked | _opaque(tag, stored, implicit=implicit)
