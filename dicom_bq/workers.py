@@ -47,16 +47,17 @@ class Worker:
     Attributes:
         parts: In the order that they are done in.
         connection: To the process.
-        ready: Whether it has said that it can take a task and parts.
+        ready: Whether it has said that it has started.
 
     Args:
         files: What it may write to.
+        task: What all parts are read for.
 
     Raises:
         OSError: There can be no more processes.
     """
 
-    def __init__(self, files: Sequence[SpillFile]) -> None:
+    def __init__(self, files: Sequence[SpillFile], task: Task) -> None:
         self.parts: deque[Part] = deque()
         self.ready = False
         self.connection, theirs = multiprocessing.Pipe()
@@ -69,10 +70,6 @@ class Worker:
                 pass_fds=[theirs.fileno(), *(file.descriptor for file in files)],
                 process_group=0,  # Ctrl-C is for this process alone, which then stops the others
             )
-
-    def begin(self, task: Task) -> None:
-        """Tell it what all parts are read for."""
-        self.ready = True
         self._send(task)
 
     def give(self, part: Part, file: SpillFile) -> None:
@@ -169,13 +166,13 @@ class Workers:
             self._free = self._files.copy()
         while len(self._workers) < min(self._most_workers, wanted):
             try:
-                self._workers.append(Worker(self._files))
+                self._workers.append(Worker(self._files, self._task))
             except OSError:  # no more processes here, at least for the time being: fewer will do
                 self._most_workers = len(self._workers)
 
     def _give(self) -> None:
         for part in list(self._waiting()):
-            able = [worker for worker in self._workers if worker.ready and len(worker.parts) < self._ahead]
+            able = [worker for worker in self._workers if len(worker.parts) < (self._ahead if worker.ready else 1)]
             if not able or not self._free:
                 return
             min(able, key=lambda worker: len(worker.parts)).give(part, self._free.pop())
@@ -193,7 +190,7 @@ class Workers:
 
     def _hear(self, worker: Worker, message: Answer) -> None:
         if not worker.ready:
-            worker.begin(self._task)
+            worker.ready = True
             return
         self._ends = 0
         self._answer(worker.parts.popleft(), message)
@@ -231,7 +228,7 @@ class Workers:
         for part in worker.parts:
             self._release(part)
             part.file = None
-        if worker.parts:
+        if worker.parts and worker.ready:
             self._suspect(worker.parts[0], how)
 
     def _suspect(self, part: Part, how: str) -> None:

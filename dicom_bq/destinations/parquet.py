@@ -73,9 +73,11 @@ class ParquetFile:
 
     Attributes:
         path: Where it is, or will be.
+        encoders: Threads that encode; what is written does not depend on it.
     """
 
     path: Path
+    encoders: int = 1
 
     @property
     def uri(self) -> str:
@@ -123,7 +125,7 @@ class ParquetFile:
 
             with files.replacing_file(self.path, ready) as temporary:
                 groups = row_groups(conform(batch, target) for batch in every)
-                rows = write_groups(temporary, target, groups) - (existing.rows if existing else 0)
+                rows = write_groups(temporary, target, groups, self.encoders) - (existing.rows if existing else 0)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -143,9 +145,11 @@ class ParquetDirectory:
 
     Attributes:
         path: Where it is, or will be.
+        encoders: Threads that encode; what is written does not depend on it.
     """
 
     path: Path
+    encoders: int = 1
 
     @property
     def uri(self) -> str:
@@ -208,8 +212,8 @@ class ParquetDirectory:
 
             with files.replacing_directory(self.path, ready) as temporary:
                 for part in kept:
-                    _keep(part, temporary / part.path.name, target)
-                rows = _write_parts(temporary, target, batches, required=not kept)
+                    _keep(part, temporary / part.path.name, target, self.encoders)
+                rows = _write_parts(temporary, target, batches, self.encoders, required=not kept)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -222,14 +226,16 @@ class ParquetDirectory:
         """See ``Destination``: there is nothing."""
 
 
-def _keep(part: _Part, path: Path, target: pa.Schema) -> None:
+def _keep(part: _Part, path: Path, target: pa.Schema, encoders: int) -> None:
     if part.schema.equals(target):
         files.link_or_copy(part.path, path)
     else:
-        write_groups(path, target, row_groups(conform(batch, target) for batch in part.batches()))
+        write_groups(path, target, row_groups(conform(batch, target) for batch in part.batches()), encoders)
 
 
-def _write_parts(directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, required: bool) -> int:
+def _write_parts(
+    directory: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], encoders: int, *, required: bool
+) -> int:
     """Write new parts after those that are there; one without rows only if ``required``. Returns their rows."""
     taken = [int(match[1]) for match in map(_PART.match, (path.name for path in directory.iterdir())) if match]
     number = max(taken, default=-1) + 1
@@ -239,7 +245,7 @@ def _write_parts(directory: Path, schema: pa.Schema, batches: Iterable[pa.Record
     while first is not None or required:
         whole = _until(_ROWS_OF_A_PART, first, groups)
         first = None  # else it is in memory until the whole part is written
-        rows += write_groups(directory / f"part-{number:05d}.parquet", schema, whole)
+        rows += write_groups(directory / f"part-{number:05d}.parquet", schema, whole, encoders)
         number += 1
         required = False
         first = next(groups, None)

@@ -19,6 +19,7 @@ def resolve(
     table: str = "dicom",
     bigquery: BigQueryOptions | None = None,
     command: str = "",
+    encoders: int = 1,
 ) -> Destination:
     """The destination a text means, by its scheme or suffix.
 
@@ -28,6 +29,7 @@ def resolve(
         table: Name of the table in a DuckDB file.
         bigquery: How to load into a BigQuery table.
         command: What makes an export into BigQuery the same as one that was interrupted.
+        encoders: Threads that encode Parquet files.
 
     Raises:
         UsageError: A BigQuery URI that names no table, an empty name, or BigQuery's options for something else.
@@ -51,4 +53,4 @@ def resolve(
 
     is_directory = os.path.isdir(path)  # noqa: PTH112 (a Path raises where the operating system refuses to look)
     is_file = path.suffix.lower() == ".parquet" and not is_directory
-    return (ParquetFile if is_file else ParquetDirectory)(path)
+    return (ParquetFile if is_file else ParquetDirectory)(path, encoders)

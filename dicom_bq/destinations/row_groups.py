@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dicom_bq.destinations.footers import Footer
+
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
 MOST_BYTES = 20 << 20
 """Arrow bytes of one group: with what comes of writing it, no more than reading a batch of files takes."""
+MOST_ENCODERS = 4
+"""Threads, with a group each: gathering groups, which one thread does, takes a third of the time of encoding them."""
+MAGIC, LENGTH = b"PAR1", 4
+"""What a Parquet file begins and ends with; bytes of the number before the end that says how long the footer is."""
 
 
 def row_groups(
@@ -40,19 +48,70 @@ def row_groups(
         yield _forgotten(held)
 
 
-def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
-    """Write a Parquet file of row groups, as many as come; returns its rows.
+def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], encoders: int = 1) -> int:
+    """Write a Parquet file of row groups, as many as come.
 
-    One after the other: gathering groups while others are encoded took 22 MiB more, at the peak of 100,000 files, and
-    no less time, since encoding takes three times as long as gathering (18 and 6 us a row of 590 columns).
+    Args:
+        path: Of the file.
+        schema: Of all groups.
+        groups: Are asked for one by one; no more than ``encoders`` are in memory.
+        encoders: Threads. The bytes written do not depend on it.
+
+    Returns:
+        The file's rows.
     """
+    if encoders == 1:
+        return _write(path, schema, groups)
+    footer, moved, rows = None, [], 0
+    with path.open("wb") as file:
+        file.write(MAGIC)
+        for encoded in _encoded(schema, groups, min(encoders, MOST_ENCODERS)):
+            footer = _footer(encoded)
+            moved.append(footer.moved(file.tell() - len(MAGIC)))
+            rows += footer.rows
+            file.write(encoded[len(MAGIC) : len(encoded) - len(footer.data) - LENGTH - len(MAGIC)])
+        if footer:
+            data = footer.with_groups(rows, moved)
+            file.write(data + len(data).to_bytes(LENGTH, "little") + MAGIC)
+            return rows
+    return _write(path, schema, ())
+
+
+def _write(sink: Path | pa.NativeFile, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
+    """Write a Parquet file by one thread; returns its rows."""
     rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for group in groups:
             writer.write_table(group, row_group_size=group.num_rows)
             rows += group.num_rows
             del group  # else it is in memory until the next one is complete
     return rows
+
+
+def _encoded(schema: pa.Schema, groups: Iterable[pa.Table], encoders: int) -> Iterator[memoryview]:
+    """Each group as a Parquet file, in their order."""
+    waiting: deque[Future[memoryview]] = deque()
+    with ThreadPoolExecutor(encoders) as pool:
+        for group in groups:
+            waiting.append(pool.submit(_encode, schema, group))
+            del group
+            if len(waiting) == encoders:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _encode(schema: pa.Schema, group: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
+    _write(sink, schema, [group])
+    return memoryview(sink.getvalue())
+
+
+def _footer(encoded: memoryview) -> Footer:
+    """Its length and the magic number stand behind it."""
+    end = len(encoded) - LENGTH - len(MAGIC)
+    length = int.from_bytes(encoded[end : end + LENGTH], "little")
+    return Footer.read(bytes(encoded[end - length : end]))
 
 
 def _forgotten(held: list[pa.RecordBatch]) -> pa.Table:

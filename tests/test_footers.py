@@ -1,0 +1,146 @@
+"""Row groups that are encoded at the same time: the same file, byte by byte, as one thread writes."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dicom_bq.destinations import row_groups
+from dicom_bq.destinations.footers import Footer
+from dicom_bq.destinations.row_groups import write_groups
+
+ITEM = pa.struct([pa.field("Code", pa.string()), pa.field("Values", pa.list_(pa.float64()))])
+SCHEMA = pa.schema(
+    [
+        pa.field("Name", pa.string()),
+        pa.field("Day", pa.date32()),
+        pa.field("Time", pa.time64("us")),
+        pa.field("Number", pa.int64()),
+        pa.field("Bytes", pa.binary()),
+        pa.field("Truth", pa.bool_()),
+        pa.field("Items", pa.list_(ITEM)),
+        pa.field("Nothing", pa.string()),
+    ],
+    metadata={"what": "a test"},
+)
+ROWS = st.fixed_dictionaries(
+    {
+        "Name": st.none() | st.text(st.characters(codec="utf-8"), max_size=300),
+        "Day": st.none() | st.dates(),
+        "Time": st.none() | st.times(),
+        "Number": st.none() | st.integers(-(1 << 63), (1 << 63) - 1),
+        "Bytes": st.none() | st.binary(max_size=300),
+        "Truth": st.none() | st.booleans(),
+        "Items": st.lists(
+            st.fixed_dictionaries(
+                {"Code": st.none() | st.text(max_size=3), "Values": st.lists(st.floats(), max_size=3)}
+            ),
+            max_size=3,
+        ),
+    }
+)
+
+
+def groups(count: int, rows: int = 3) -> Iterator[pa.Table]:
+    """Groups of ever longer texts, so that their pages are of different sizes."""
+    for group in range(count):
+        made = [
+            {
+                "Name": f"{row}" * group * 50,
+                "Number": group << group % 40,
+                "Items": [{"Code": "A", "Values": [0.5] * row}],
+            }
+            for row in range(rows)
+        ]
+        yield pa.Table.from_pylist(made, SCHEMA)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 14, 15, 16, 150])
+def test_the_file_does_not_depend_on_the_number_of_encoders(tmp_path: Path, count: int) -> None:
+    for encoders in (1, 2, 3, 9):
+        assert write_groups(tmp_path / f"{encoders}", SCHEMA, groups(count), encoders) == 3 * count
+    (one, *others) = [(tmp_path / f"{encoders}").read_bytes() for encoders in (1, 2, 3, 9)]
+    assert others == [one] * 3
+    assert pq.read_table(tmp_path / "3").to_pylist() == [row for group in groups(count) for row in group.to_pylist()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(ROWS, min_size=1, max_size=20), max_size=5))
+def test_nor_on_what_is_in_it(tmp_path_factory: pytest.TempPathFactory, content: list[list[dict[str, object]]]) -> None:
+    directory = tmp_path_factory.mktemp("groups")
+    tables = [pa.Table.from_pylist(rows, SCHEMA) for rows in content]
+    for encoders in (1, 2):
+        write_groups(directory / f"{encoders}", SCHEMA, iter(tables), encoders)
+    assert (directory / "1").read_bytes() == (directory / "2").read_bytes()
+
+
+def test_everything_that_has_a_place_is_moved() -> None:
+    """Also what this program does not write: Bloom filters are behind the pages, and the indices of pages."""
+    (table,) = groups(1, rows=2_000)
+    sink = io.BytesIO()
+    pq.write_table(table, sink, write_page_index=True, row_group_size=500, data_page_size=1024)
+    data = sink.getvalue()
+    length = int.from_bytes(data[-8:-4], "little")
+    footer = Footer.read(data[-8 - length : -8])
+    moved = footer.with_groups(footer.rows, [footer.moved(1000)])
+    further = data[:4] + bytes(1000) + data[4 : -8 - length] + moved + len(moved).to_bytes(4, "little") + data[-4:]
+    assert pq.read_table(io.BytesIO(further)).equals(table)
+    before, after = pq.read_metadata(io.BytesIO(data)), pq.read_metadata(io.BytesIO(further))
+    assert after.row_group(3).column(0).has_offset_index
+    assert after.row_group(3).column(0).has_column_index
+    for number in range(4):
+        for column in range(after.num_columns):
+            here, there = before.row_group(number).column(column), after.row_group(number).column(column)
+            assert there.data_page_offset == here.data_page_offset + 1000
+            assert there.dictionary_page_offset in {None, (here.dictionary_page_offset or 0) + 1000}
+    assert footer.moved(0)[1] == data[-8 - length : -8][slice(*_inside(footer))]
+
+
+def _inside(footer: Footer) -> tuple[int, int]:
+    """Where its four row groups are, behind one byte that says how many."""
+    start, end = footer.fields[4]
+    return start + 1, end
+
+
+def test_no_more_groups_are_in_memory_than_there_are_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, lock, alive, most = row_groups._encode, threading.Lock(), 0, 0
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal alive, most
+        for group in groups(20):
+            with lock:
+                alive += 1
+                most = max(most, alive)
+            yield group
+
+    def counting(schema: pa.Schema, group: pa.Table) -> memoryview:
+        nonlocal alive
+        made = encode(schema, group)
+        with lock:
+            alive -= 1
+        return made
+
+    monkeypatch.setattr(row_groups, "_encode", counting)
+    write_groups(tmp_path / "x", SCHEMA, counted(), 3)
+    assert most == 3
+    write_groups(tmp_path / "x", SCHEMA, counted(), 99)
+    assert most == row_groups.MOST_ENCODERS
+
+
+def test_what_fails_in_an_encoder_fails_here(tmp_path: Path) -> None:
+    other = pa.table({"Other": ["x"]})
+    with pytest.raises(ValueError, match="Table schema does not match schema used to create file"):
+        write_groups(tmp_path / "x", SCHEMA, iter([*groups(2), other, *groups(2)]), 2)
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        write_groups(Path("/dev/full"), SCHEMA, groups(20, rows=5_000), 2)
