@@ -6,8 +6,16 @@ say is written down.
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+import sys
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
+
+from dicom_bq.scan.charset import DELIMITERS, FREQUENT, decode, python_encodings
+from dicom_bq.scan.quiet import quiet
 from tests.agreement import build_files
 from tests.oracle import convert
 from tests.stored_elements import StoredElement, part10
@@ -66,3 +74,34 @@ def test_name(tmp_path, character_set, encoded, names):
     [product] = built.batch.column("PatientName").to_pylist()
     written = {group: {key: part for key, part in parts.items() if part} for group, parts in product.items() if parts}
     assert {group: parts for group, parts in written.items() if parts} == expected(names)
+
+
+# ---- what is decoded without pydicom, since to import it takes time ------------------------------------------------
+
+PROGRAM = """
+import sys
+import dicom_bq
+assert dicom_bq.to_arrow(sys.argv[1:])["PatientName"].to_pylist()[0]["Alphabetic"]["FamilyName"] == "Buc"
+assert "pydicom.charset" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("term", FREQUENT)
+def test_frequent_terms_mean_what_pydicom_says(term):
+    assert python_encodings(term.encode()) == python_encodings(f"{term} ".encode()) == tuple(convert_encodings([term]))
+
+
+@given(st.lists(st.sampled_from(sorted(python_encoding.values())), min_size=1, max_size=3), st.binary(), st.booleans())
+def test_decoding_without_an_escape_is_pydicoms(encodings, raw, is_name):
+    raw = raw.replace(b"\x1b", b"")
+    with quiet():
+        expected = decode_bytes(raw, encodings, DELIMITERS["PN" if is_name else ""])
+        assert decode(raw, encodings, is_name=is_name) == expected
+
+
+def test_nothing_of_pydicom_is_imported_for_a_name_in_latin_1(tmp_path):
+    path = tmp_path / "x.dcm"
+    path.write_bytes(
+        part10([StoredElement(0x00080005, "CS", b"ISO_IR 100"), StoredElement(0x00100010, "PN", b"Buc^J\xe9r ")])
+    )
+    subprocess.run([sys.executable, "-c", PROGRAM, str(path)], check=True)

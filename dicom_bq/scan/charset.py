@@ -1,11 +1,12 @@
 """Text of any DICOM character set to UTF-8 (PS3.5 6.1, PS3.3 C.12.1.1.2).
 
 Most text is ASCII in every one of them and is left where it is. Only values with other bytes, or with an escape
-sequence, are decoded - by pydicom, which knows the code extensions of ISO 2022 - and put behind the arena.
+sequence, are decoded and put behind the arena. Code extensions of ISO 2022, and what does not decode, are pydicom's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ DELIMITERS = {"PN": {0x5E, 0x3D}, "": {0x09, 0x0A, 0x0C, 0x0D}}
 """Bytes that end a code extension: of names ^ and =, of other text the format effectors (PS3.5 6.1.2.5.3)."""
 PN = VR_NUMBER["PN"]
 LATIN_1 = "latin_1"
+FREQUENT = {"": DEFAULT_REPERTOIRE, "ISO_IR 6": DEFAULT_REPERTOIRE, "ISO_IR 100": LATIN_1, "ISO_IR 192": "UTF8"}
+"""Encodings of the terms that stand alone in nearly every file: to import pydicom takes 0.1 to 0.2 s a process."""
 LATIN_1_HALF = re.compile("[\x80-\xff]")
 LEFT_IN_TEXT = {"iso_ir_58": "\x1b$)A"}
 """Designations (PS3.3 tables C.12-3 and C.12-4) that the decoder of their own encoding leaves in the text."""
@@ -153,9 +156,11 @@ def _character_sets(
 @lru_cache(1024)
 def python_encodings(value: bytes) -> tuple[str, ...]:
     """The Python encodings of a Specific Character Set value; an unknown term counts as the default repertoire."""
+    terms = [term.strip(" \0") for term in value.decode("latin-1").split("\\")]
+    if len(terms) == 1 and terms[0] in FREQUENT:
+        return (FREQUENT[terms[0]],)
     from pydicom.charset import convert_encodings
 
-    terms = [term.strip(" \0") for term in value.decode("latin-1").split("\\")]
     with quiet():
         try:
             return tuple(convert_encodings(terms))
@@ -165,6 +170,9 @@ def python_encodings(value: bytes) -> tuple[str, ...]:
 
 def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
     """Decode one value, code extensions included; what does not decode becomes U+FFFD. To be called in ``quiet``."""
+    if ESCAPE not in raw:
+        with contextlib.suppress(UnicodeError, LookupError):
+            return raw.decode(encodings[0])
     from pydicom.charset import decode_bytes
 
     try:
