@@ -47,17 +47,16 @@ class Worker:
     Attributes:
         parts: In the order that they are done in.
         connection: To the process.
-        ready: Whether it has said that it has started.
+        ready: Whether it has said that it can take a task and parts.
 
     Args:
         files: What it may write to.
-        task: What all parts are read for.
 
     Raises:
         OSError: There can be no more processes.
     """
 
-    def __init__(self, files: Sequence[SpillFile], task: Task) -> None:
+    def __init__(self, files: Sequence[SpillFile]) -> None:
         self.parts: deque[Part] = deque()
         self.ready = False
         self.connection, theirs = multiprocessing.Pipe()
@@ -70,6 +69,10 @@ class Worker:
                 pass_fds=[theirs.fileno(), *(file.descriptor for file in files)],
                 process_group=0,  # Ctrl-C is for this process alone, which then stops the others
             )
+
+    def begin(self, task: Task) -> None:
+        """Tell it what all parts are read for."""
+        self.ready = True
         self._send(task)
 
     def give(self, part: Part, file: SpillFile) -> None:
@@ -166,13 +169,13 @@ class Workers:
             self._free = self._files.copy()
         while len(self._workers) < min(self._most_workers, wanted):
             try:
-                self._workers.append(Worker(self._files, self._task))
+                self._workers.append(Worker(self._files))
             except OSError:  # no more processes here, at least for the time being: fewer will do
                 self._most_workers = len(self._workers)
 
     def _give(self) -> None:
         for part in list(self._waiting()):
-            able = [worker for worker in self._workers if len(worker.parts) < (self._ahead if worker.ready else 1)]
+            able = [worker for worker in self._workers if worker.ready and len(worker.parts) < self._ahead]
             if not able or not self._free:
                 return
             min(able, key=lambda worker: len(worker.parts)).give(part, self._free.pop())
@@ -190,7 +193,7 @@ class Workers:
 
     def _hear(self, worker: Worker, message: Answer) -> None:
         if not worker.ready:
-            worker.ready = True
+            worker.begin(self._task)
             return
         self._ends = 0
         self._answer(worker.parts.popleft(), message)
@@ -228,7 +231,7 @@ class Workers:
         for part in worker.parts:
             self._release(part)
             part.file = None
-        if worker.parts and worker.ready:
+        if worker.parts:
             self._suspect(worker.parts[0], how)
 
     def _suspect(self, part: Part, how: str) -> None:

@@ -526,6 +526,6 @@ def test_interrupted_export_leaves_what_it_has_read(tmp_path: Path) -> None:
     for schema in (None, schema_from_keywords(["PatientID"])):
         for name in ("x.parquet", "x.duckdb", "x"):
             with pytest.raises(KeyboardInterrupt) as caught:
-                dicom_bq.export(TREE, tmp_path / name, schema=schema, progress=interrupt)
+                dicom_bq.export(TREE, tmp_path / name, schema=schema, progress=interrupt, workers=1)
             assert caught.value.__notes__ == ["Run the same command again to go on: 10 files are read already"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".x.duckdb.job", ".x.job", ".x.parquet.job"]
