@@ -17,12 +17,17 @@ FREE = 64 << 20
 """Bytes at the end of the heap that stay with the process when they are free: more than a batch of files takes."""
 _OWN = "MALLOC_MMAP_THRESHOLD_"
 """Is so much in a process that is this program's own."""
-ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", _OWN: str(LARGE), "MALLOC_TRIM_THRESHOLD_": str(FREE)}
+ENVIRONMENT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    _OWN: str(LARGE),
+    "MALLOC_TRIM_THRESHOLD_": str(FREE),
+    "MALLOC_ARENA_MAX": "1",
+}
 """The same for a process that is yet to be started."""
 UNWANTED = "pandas"
 """pyarrow imports it where it is installed, to see whether an array is one of its: 0.2 s and 40 MiB for nothing."""
-_MALLOC = {-3: LARGE, -1: FREE}
-"""M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3)."""
+_MALLOC = {-3: LARGE, -1: FREE, -8: 1}
+"""M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX of mallopt(3): what one thread frees is for all."""
 
 
 class _Absent:

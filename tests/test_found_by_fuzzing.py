@@ -12,6 +12,8 @@ from pydicom import DataElement, Dataset
 import dicom_bq
 from dicom_bq.reading import Reading
 from dicom_bq.scan.bytesource import FileSource
+from dicom_bq.scan.files import scan_files
+from dicom_bq.scan.scalar import Walker
 from tests.fuzz import checks
 from tests.handmade import (
     BIG_BODY,
@@ -97,6 +99,24 @@ def test_nothing_behind_zeros_is_lost(tmp_path: Path) -> None:
         path.write_bytes(implicit_file(bytes(zeros), implicit(0x00100020, b"ID-1")))
         (built,) = checks.batches(Reading(), [str(path)])
         assert built.batch["PatientID"].to_pylist() == ["ID-1"]
+
+
+def test_zeros_before_an_element_are_walked_as_fast_as_other_elements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deflated file of 6 KB has 180,000 elements of nothing but zeros; each took the way of what is special."""
+    special, taken = Walker._special, list[int]()
+
+    def counted(self: Walker, position: int) -> int:
+        taken.append(position)
+        return special(self, position)
+
+    monkeypatch.setattr(Walker, "_special", counted)
+    path = tmp_path / "zeros.dcm"
+    path.write_bytes(implicit_file(bytes(80_000), implicit(0x00100020, b"ID-1")))
+    (scanned,) = scan_files([str(path)]).uris
+    assert scanned == str(path)
+    assert 0 < len(taken) < 20
 
 
 @pytest.mark.parametrize("following", [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\4\0\0\0"])

@@ -17,7 +17,7 @@ https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -69,23 +69,21 @@ class Footer:
         """Rows of the file."""
         return _number(self.data, self.fields[ROWS][0])[0] >> 1
 
-    def moved(self, by: int) -> tuple[int, bytes]:
-        """How many row groups there are, and what it says of them when their pages are so many bytes further on."""
+    def moved(self, by: int) -> bytes:
+        """What it says of the row groups when their pages are so many bytes further on."""
         start, end = self.fields[ROW_GROUPS]
-        count, _, done = _list(self.data, start)
-        pieces = list[bytes]()
+        done, pieces = _list(self.data, start)[-1], list[bytes]()
         for place in self.places:
             value, following = _number(self.data, place)
             pieces += self.data[done:place], _varint(value + 2 * by if value else 0)
             done = following
-        return count, b"".join([*pieces, self.data[done:end]])
+        return b"".join([*pieces, self.data[done:end]])
 
-    def with_groups(self, rows: int, moved: Iterable[tuple[int, bytes]]) -> bytes:
-        """The same for a file of so many rows in these row groups."""
-        counts, groups = zip(*moved, strict=True)
+    def around(self, rows: int, count: int) -> tuple[bytes, bytes]:
+        """What stands before and behind the row groups in the footer of a file with so many rows and row groups."""
         (rows_start, rows_end), (start, end) = self.fields[ROWS], self.fields[ROW_GROUPS]
-        before, between, after = self.data[:rows_start], self.data[rows_end:start], self.data[end:]
-        return b"".join([before, _varint(2 * rows), between, _list_head(sum(counts)), *groups, after])
+        head = bytes([count << 4 | STRUCT]) if count < LONG_LIST else bytes([LONG_LIST << 4 | STRUCT]) + _varint(count)
+        return self.data[:rows_start] + _varint(2 * rows) + self.data[rows_end:start] + head, self.data[end:]
 
 
 def _field(data: bytes, at: int, number: int) -> tuple[int, int, int]:
@@ -129,11 +127,6 @@ def _list(data: bytes, at: int) -> tuple[int, int, int]:
     if count == LONG_LIST:
         count, at = _number(data, at)
     return count, BYTE if kind in {TRUE, FALSE} else kind, at
-
-
-def _list_head(count: int) -> bytes:
-    """What stands before so many structures."""
-    return bytes([count << 4 | STRUCT]) if count < LONG_LIST else bytes([LONG_LIST << 4 | STRUCT]) + _varint(count)
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:

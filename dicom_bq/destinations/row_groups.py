@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +16,7 @@ from dicom_bq.destinations.footers import Footer
 
 MOST_ROWS = 32_768
 """Rows of one group. A group of an 800-column schema has about 480 KB of Parquet footer, however few its rows."""
-MOST_BYTES = 20 << 20
+MOST_BYTES = 32 << 20
 """Arrow bytes of one group: with what comes of writing it, no more than reading a batch of files takes."""
 MOST_ENCODERS = 4
 """Threads, with a group each: gathering groups, which one thread does, takes a third of the time of encoding them."""
@@ -60,31 +62,22 @@ def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], enco
     Returns:
         The file's rows.
     """
-    if encoders == 1:
-        return _write(path, schema, groups)
-    footer, moved, rows = None, [], 0
-    with path.open("wb") as file:
+    rows = count = 0
+    footer = _footer(_encode(schema))
+    with path.open("wb") as file, tempfile.TemporaryFile(dir=path.parent) as described:
         file.write(MAGIC)
         for encoded in _encoded(schema, groups, min(encoders, MOST_ENCODERS)):
             footer = _footer(encoded)
-            moved.append(footer.moved(file.tell() - len(MAGIC)))
-            rows += footer.rows
+            described.write(footer.moved(file.tell() - len(MAGIC)))
+            rows, count = rows + footer.rows, count + 1
             file.write(encoded[len(MAGIC) : len(encoded) - len(footer.data) - LENGTH - len(MAGIC)])
-        if footer:
-            data = footer.with_groups(rows, moved)
-            file.write(data + len(data).to_bytes(LENGTH, "little") + MAGIC)
-            return rows
-    return _write(path, schema, ())
-
-
-def _write(sink: Path | pa.NativeFile, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
-    """Write a Parquet file by one thread; returns its rows."""
-    rows = 0
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for group in groups:
-            writer.write_table(group, row_group_size=group.num_rows)
-            rows += group.num_rows
-            del group  # else it is in memory until the next one is complete
+        start = file.tell()
+        before, after = footer.around(rows, count)
+        described.seek(0)
+        file.write(before)
+        shutil.copyfileobj(described, file)
+        file.write(after)
+        file.write((file.tell() - start).to_bytes(LENGTH, "little") + MAGIC)
     return rows
 
 
@@ -101,9 +94,11 @@ def _encoded(schema: pa.Schema, groups: Iterable[pa.Table], encoders: int) -> It
             yield waiting.popleft().result()
 
 
-def _encode(schema: pa.Schema, group: pa.Table) -> memoryview:
+def _encode(schema: pa.Schema, *groups: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
-    _write(sink, schema, [group])
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for group in groups:
+            writer.write_table(group, row_group_size=group.num_rows)
     return memoryview(sink.getvalue())
 
 

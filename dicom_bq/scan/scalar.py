@@ -152,7 +152,7 @@ class Walker:
             if implicit:
                 group, element, length = header(data, position)
                 tag, vr, value = group << 16 | element, 0, position + 8
-                if tag in sequences or not tag:
+                if tag in sequences or (not tag and position >= self._zeros_from):
                     return position
             else:
                 group, element, code, length = header(data, position)
