@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -144,6 +146,20 @@ def test_what_fails_in_an_encoder_fails_here(tmp_path: Path) -> None:
         write_groups(tmp_path / "x", SCHEMA, iter([*groups(2), other, *groups(2)]), 2)
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OSError, match="No space left on device"):
-        write_groups(Path("/dev/full"), SCHEMA, groups(20, rows=5_000), 2)
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from dicom_bq.destinations.row_groups import write_groups
+from tests.test_footers import SCHEMA, groups
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    write_groups(Path(sys.argv[1]), SCHEMA, groups(40), 2)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_file_that_cannot_grow_is_told(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path / "x"], check=True, capture_output=True, text=True)
+    assert done.stdout == "File too large\n"
