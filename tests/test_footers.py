@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,6 +114,39 @@ def test_everything_that_has_a_place_is_moved() -> None:
             assert there.data_page_offset == here.data_page_offset + 1000
             assert there.dictionary_page_offset in {None, (here.dictionary_page_offset or 0) + 1000}
     assert before + footer.moved(0) + after == footer.data
+
+
+def structure(fields: dict[int, Any]) -> bytes:
+    """In Thrift's compact encoding: numbers below 64 as I64, bytes, structures, and lists of one structure."""
+    made, last = b"", 0
+    for number, value in fields.items():
+        kinds = {int: 6, bytes: 8, list: 9, dict: 12}
+        made += bytes([(number - last) << 4 | kinds[type(value)]])
+        match value:
+            case int():
+                made += bytes([2 * value])
+            case bytes():
+                made += bytes([len(value)]) + value
+            case [one]:
+                made += b"\x1c" + structure(one)
+            case _:
+                made += structure(value)
+        last = number
+    return made + b"\0"
+
+
+def described(place: int) -> bytes:
+    """A footer in which every field that can be a place is one, and the others look the same."""
+    metadata = {1: 7, 5: 7, 6: 7, 7: 7, 9: place, 10: place, 11: place, 12: {9: 7, 11: b"\x26\x0e"}, 14: place, 15: 7}
+    column = {1: b"\x26\x0e", 2: place, 3: metadata, 4: place, 5: 7, 6: place, 7: 7}
+    return structure({1: 2, 2: [{9: 7}], 3: 7, 4: [{1: [column], 2: 7, 3: 7, 5: place, 6: 7}], 5: [{9: 7}]})
+
+
+@pytest.mark.parametrize(("place", "moved"), [(7, 12), (0, 0)])
+def test_every_field_that_is_a_place_is_moved_and_no_other(place: int, moved: int) -> None:
+    footer = Footer.read(described(place))
+    before, after = footer.around(7, 1)
+    assert before + footer.moved(5) + after == described(moved)
 
 
 def test_no_more_groups_are_in_memory_than_there_are_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
