@@ -22,8 +22,9 @@ ENVIRONMENT = {
     _OWN: str(LARGE),
     "MALLOC_TRIM_THRESHOLD_": str(FREE),
     "MALLOC_ARENA_MAX": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
-"""The same for a process that is yet to be started."""
+"""The same for a process that is yet to be started. Nothing here is linear algebra, whose threads wait by turning."""
 UNWANTED = "pandas"
 """pyarrow imports it where it is installed, to see whether an array is one of its: 0.2 s and 40 MiB for nothing."""
 _MALLOC = {-3: LARGE, -1: FREE, -8: 1}

@@ -30,8 +30,6 @@ from dicom_bq.tally import Tally
 
 BOOTSTRAP = "import sys; sys.path[:] = sys.argv[2:]; from dicom_bq.worker import main; main(int(sys.argv[1]))"
 """Code of a worker process; its arguments are the descriptor of its connection and the path to import from."""
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", **memory.ENVIRONMENT}
-"""Nothing here is linear algebra: without the first, NumPy's start takes 0.1 s of processor time more."""
 Work: TypeAlias = Callable[[Task, Order], Answer]
 Note: TypeAlias = Callable[[Part, Summary], None]
 
@@ -65,7 +63,7 @@ class Worker:
                 [sys.executable, "-c", BOOTSTRAP, str(theirs.fileno()), *map(str, sys.path)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=os.environ | ENVIRONMENT,
+                env=os.environ | memory.ENVIRONMENT,
                 pass_fds=[theirs.fileno(), *(file.descriptor for file in files)],
                 process_group=0,  # Ctrl-C is for this process alone, which then stops the others
             )
