@@ -1,9 +1,10 @@
 """Footers of Parquet files: the row groups of several files, each encoded by itself, become those of one.
 
-What encodes pages takes one thread a file. So that several threads can encode one table, each row group is made as a
-file, and the pages of all are written one after the other. A footer is one structure in Thrift's compact encoding;
-what it says of a row group depends on nothing before it but where in the file its pages are. To join files is
-therefore to move places. A footer, shortened, and what becomes of it when its pages are moved by 1,000 bytes::
+What encodes a file takes one thread, and keeps what it will say in the footer: 3 MB a row group of 1,800 columns, 300
+MB for 100,000 instances of every kind. So each row group is made as a file, by whichever thread is free, and the pages
+of all are written one after the other. A footer is one structure in Thrift's compact encoding; what it says of a row
+group depends on nothing before it but where in the file its pages are. To join files is therefore to move places. A
+footer, shortened, and what becomes of it when its pages are moved by 1,000 bytes::
 
     file metadata   3: rows 4,600                                             the sum of all
                     4: row groups   1: columns   2: place 0                   0 stands for none, and stays
