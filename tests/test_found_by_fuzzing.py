@@ -235,3 +235,19 @@ def test_the_oracle_is_asked_of(name: str, tmp_path: Path) -> None:
 )
 def test_the_oracle_knows_items_that_are_not_as_long_as_they_say(value: bytes, exact: bool) -> None:
     assert is_exact(value, implicit=False, order="<") == exact
+
+
+def test_a_malformed_sequence_inside_others_that_are_opened_one_by_one(tmp_path: Path) -> None:
+    """More levels than are opened, the innermost malformed, and so is one that is not so deep: it is no sequence."""
+    content, concept = 0x0040A730, 0x0040A043
+    inside = implicit(content, b"no item!")
+    for level in range(20):
+        beside = implicit(concept, b"no item!") if level == 15 else b""
+        inside = implicit(content, item(implicit(0x00080060, b"CT") + beside + inside))
+    path = tmp_path / "deep.dcm"
+    path.write_bytes(explicit_file(PATIENT, explicit(content, "UN", inside[8:])))
+    assert checks.rows_hold([str(path)]) == 1
+    (built,) = checks.batches(Reading(), [str(path)])
+    (row,) = built.batch.to_pylist()
+    assert row["ContentSequence"][0]["ContentSequence"][0]["Modality"] == "CT"
+    assert "ConceptNameCodeSequence" in repr(row["DroppedTags"])

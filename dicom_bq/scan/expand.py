@@ -7,7 +7,7 @@ list of items (PS3.5 6.2.2). Their elements are walked and put where document or
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -28,32 +28,42 @@ COLUMNS = ("item", "tag", "stored_vr", "offset", "length")
 
 Opened: TypeAlias = list[tuple[int, Rows, Form]]
 """Sequences: element row, what is in it, how that is encoded."""
+Forms: TypeAlias = Mapping[int, Form | None]
+"""How a row's items are encoded, where it is not implicit VR little endian; None where there are none."""
 
 
-def expand(
-    table: ElementTable, forms: Mapping[int, Form], decoded: Array
-) -> tuple[ElementTable, Array, dict[int, Form]] | None:
+def expand(table: ElementTable, forms: Forms, decoded: Array) -> tuple[ElementTable, Array, Forms] | None:
     """Open every sequence that is not walked yet, with all that is in it, or item by item where one is malformed.
 
     Args:
         table: Elements with ``vr`` resolved.
-        forms: How a row's items are encoded, where it is not implicit VR little endian.
+        forms: What is known of its rows.
         decoded: Rows whose text is UTF-8 already.
 
     Returns:
         The longer table, and ``decoded`` and ``forms`` for its rows; None when there was nothing to open. A value that
         is not a list of items becomes UN: no sequence, just bytes.
     """
-    pending = np.flatnonzero((table.vr == SQ) & ~table.walked & (table.length > 0))
     opened: Opened = []
-    for row in pending.tolist():
+    others: list[int] = []
+    for row in _pending(table).tolist():
         form = forms.get(row, IMPLICIT_LITTLE)
-        rows = _items(table.value(row), form)
-        if rows is None:
-            table.vr[row] = UN
+        rows = None if form is None else _items(table.value(row), form)
+        if form is None or rows is None:
+            others.append(row)
         else:
             opened.append((row, rows, form))
-    return _splice(table, opened, decoded) if opened else None
+    table.vr[others] = UN
+    return _splice(table, opened, others, decoded) if opened else None
+
+
+def close(table: ElementTable) -> None:
+    """Let sequences that have not been opened be bytes."""
+    table.vr[_pending(table)] = UN
+
+
+def _pending(table: ElementTable) -> Array:
+    return np.flatnonzero((table.vr == SQ) & ~table.walked & (table.length > 0))
 
 
 def _items(value: bytes, form: Form) -> Rows | None:
@@ -64,8 +74,10 @@ def _items(value: bytes, form: Form) -> Rows | None:
     return None
 
 
-def _splice(table: ElementTable, opened: Opened, decoded: Array) -> tuple[ElementTable, Array, dict[int, Form]]:
-    """Insert each sequence's elements after its row; renumber rows and items."""
+def _splice(
+    table: ElementTable, opened: Opened, others: Sequence[int], decoded: Array
+) -> tuple[ElementTable, Array, Forms]:
+    """Insert each sequence's elements after its row; renumber rows and items, and those of ``others``."""
     at = np.array([row for row, _, _ in opened])
     sizes = np.array([len(rows) - 1 for _, rows, _ in opened])
     shift = np.append(0, np.cumsum(sizes))
@@ -97,13 +109,13 @@ def _splice(table: ElementTable, opened: Opened, decoded: Array) -> tuple[Elemen
         item_sequence=item_sequence,
         notes=tuple(replace(note, row=int(moved[note.row])) if note.row >= 0 else note for note in table.notes),
     )
-    forms = {
+    forms: dict[int, Form | None] = {
         base + row: form
         for base, rows, form in bases
         if form != IMPLICIT_LITTLE
         for row in np.flatnonzero(np.array(rows.stored_vr) == SQ).tolist()
     }
-    return longer, spliced(decoded, nothing), forms
+    return longer, spliced(decoded, nothing), forms | dict.fromkeys(moved[others].tolist())
 
 
 def in_sequence_order(item: Array, item_sequence: Array) -> tuple[Array, Array]:

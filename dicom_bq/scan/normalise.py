@@ -15,7 +15,7 @@ import vr_rules
 from dicom_bq import dictionary
 from dicom_bq.elements import VR_NUMBER, ElementTable
 from dicom_bq.scan.charset import to_utf8
-from dicom_bq.scan.expand import expand, in_sequence_order
+from dicom_bq.scan.expand import Forms, close, expand, in_sequence_order
 from dicom_bq.scan.rows import Rows
 from dicom_bq.scan.vr import opaque_numbers, resolve, resolve_us_or_ss
 
@@ -36,7 +36,7 @@ def normalise(table: ElementTable, rows: Rows, moved: npt.NDArray[np.int64] | No
     if rows.swaps:
         swapped = [row for first, end in rows.swaps for row in range(first, end)]
         table = swap(table, moved[swapped])
-    forms = {int(moved[row]): form for row, form in rows.pending}
+    forms: Forms = {int(moved[row]): form for row, form in rows.pending}
     decoded = np.zeros(len(table), np.bool_)
     decoded[moved[rows.decoded]] = True
     table = resolve(table)
@@ -46,6 +46,8 @@ def normalise(table: ElementTable, rows: Rows, moved: npt.NDArray[np.int64] | No
             break
         table, decoded, forms = expanded
         table = resolve(table)
+    else:
+        close(table)
     table = resolve_us_or_ss(table)
     return to_utf8(table, decoded)
 
