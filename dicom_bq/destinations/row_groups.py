@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections import deque
@@ -82,7 +83,10 @@ def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], enco
 
 
 def _encoded(schema: pa.Schema, groups: Iterable[pa.Table], encoders: int) -> Iterator[memoryview]:
-    """Each group as a Parquet file, in their order."""
+    """Each group as a Parquet file, in their order. One encoder is this thread: a signal is heeded at once."""
+    if encoders == 1:
+        yield from map(functools.partial(_encode, schema), groups)
+        return
     waiting: deque[Future[memoryview]] = deque()
     with ThreadPoolExecutor(encoders) as pool:
         for group in groups:
