@@ -94,7 +94,7 @@ def test_nor_on_what_is_in_it(tmp_path_factory: pytest.TempPathFactory, content:
 
 
 def test_everything_that_has_a_place_is_moved() -> None:
-    """Also what this program does not write: Bloom filters are behind the pages, and the indices of pages."""
+    """Also what this program does not write: the indices of pages, behind the pages."""
     (table,) = groups(1, rows=2_000)
     sink = io.BytesIO()
     pq.write_table(table, sink, write_page_index=True, row_group_size=500, data_page_size=1024)

@@ -64,14 +64,14 @@ def write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], enco
         The file's rows.
     """
     rows = count = 0
-    footer = _footer(_encode(schema))
+    _, footer = _apart(_encode(schema))
     with path.open("wb") as file, tempfile.TemporaryFile(dir=path.parent) as described:
         file.write(MAGIC)
         for encoded in _encoded(schema, groups, min(encoders, MOST_ENCODERS)):
-            footer = _footer(encoded)
+            pages, footer = _apart(encoded)
             described.write(footer.moved(file.tell() - len(MAGIC)))
             rows, count = rows + footer.rows, count + 1
-            file.write(encoded[len(MAGIC) : len(encoded) - len(footer.data) - LENGTH - len(MAGIC)])
+            file.write(pages)
         start = file.tell()
         before, after = footer.around(rows, count)
         described.seek(0)
@@ -106,11 +106,11 @@ def _encode(schema: pa.Schema, *groups: pa.Table) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def _footer(encoded: memoryview) -> Footer:
-    """Its length and the magic number stand behind it."""
+def _apart(encoded: memoryview) -> tuple[memoryview, Footer]:
+    """Pages and footer of a file; the footer's length and the magic number stand behind it."""
     end = len(encoded) - LENGTH - len(MAGIC)
-    length = int.from_bytes(encoded[end : end + LENGTH], "little")
-    return Footer.read(bytes(encoded[end - length : end]))
+    start = end - int.from_bytes(encoded[end : end + LENGTH], "little")
+    return encoded[len(MAGIC) : start], Footer.read(bytes(encoded[start:end]))
 
 
 def _forgotten(held: list[pa.RecordBatch]) -> pa.Table:
