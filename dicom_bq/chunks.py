@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dicom_bq.parts import Part, Summary
 from dicom_bq.report_record import problems_from_json, problems_to_json
+from dicom_bq.rowsfile import Extent, SpillFile, StoredFile
 from dicom_bq.sources.files import printable
-from dicom_bq.spill import Extent, SpillFile, StoredFile
 from dicom_bq.stats import Stat, digest_of, stats_of
 from dicom_bq.tally import Tally
 

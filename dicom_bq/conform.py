@@ -6,7 +6,8 @@ the level that gained a sub-field is put together anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -65,10 +66,23 @@ def _struct(array: pa.StructArray, kind: pa.StructType, path: str) -> pa.StructA
     names = [field.name for field in array.type]
     wanted = list(kind)
     children = _fields(names, arrays, wanted, len(array), f"{path}.")
-    return pa.StructArray.from_arrays(children, fields=wanted, mask=_nulls(array))
+    return pa.StructArray.from_arrays(children, fields=wanted, mask=nulls(array))
 
 
 def _list(array: pa.ListArray | pa.LargeListArray, kind: pa.ListType, path: str) -> pa.ListArray:
+    return with_values(array, kind, functools.partial(_array, path=path))
+
+
+def with_values(
+    array: pa.ListArray | pa.LargeListArray, kind: pa.ListType, convert: Callable[[pa.Array, pa.DataType], pa.Array]
+) -> pa.ListArray:
+    """The same lists of other values.
+
+    Args:
+        array: Lists; may be a slice.
+        kind: The type wanted.
+        convert: Puts the values into the form of a type.
+    """
     offsets, values = array.offsets, array.values
     first, last = offsets[0].as_py(), offsets[-1].as_py()
     # In a slice: leave out the values of other rows, and start at offset 0, which a mask of nulls needs.
@@ -76,11 +90,12 @@ def _list(array: pa.ListArray | pa.LargeListArray, kind: pa.ListType, path: str)
         offsets = pc.subtract(offsets, first)
         values = values.slice(first, last - first)
     return pa.ListArray.from_arrays(
-        offsets.cast(pa.int32()), _array(values, kind.value_type, path), type=kind, mask=_nulls(array)
+        offsets.cast(pa.int32()), convert(values, kind.value_type), type=kind, mask=nulls(array)
     )
 
 
-def _nulls(array: pa.Array) -> pa.BooleanArray | None:
+def nulls(array: pa.Array) -> pa.BooleanArray | None:
+    """A mask of the values that are null; None if there is none."""
     return array.is_null() if array.null_count else None
 
 

@@ -28,9 +28,10 @@ from dicom_bq.journal import Journal, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
 from dicom_bq.report_record import from_record, to_record
+from dicom_bq.rowsfile import SpillFile
 from dicom_bq.scan.outcome import Failure, Skipped
 from dicom_bq.sources.files import printable
-from dicom_bq.spill import Spill, SpillFile
+from dicom_bq.spill import Spill
 from dicom_bq.tally import FAILURES, SKIPPED
 
 if TYPE_CHECKING:

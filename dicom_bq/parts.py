@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicom_bq.reading import ReadOptions
+    from dicom_bq.rowsfile import Extent, RowsFile
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Met, Selection
     from dicom_bq.sources.members import Member
-    from dicom_bq.spill import Extent, RowsFile
     from dicom_bq.stats import Stat
     from dicom_bq.tally import Tally
 

@@ -17,9 +17,10 @@ from dicom_bq.parts import Answer, Order, Part, Summary, Task
 from dicom_bq.processors import MOST_WORKERS, processors
 from dicom_bq.progress import Progress, Progressed, silent
 from dicom_bq.report import ReadReport
+from dicom_bq.rowsfile import NO_FILE, NOWHERE, SpillFile
 from dicom_bq.sources.files import listing, printable
 from dicom_bq.sources.spool import Spool
-from dicom_bq.spill import NO_FILE, NOWHERE, Spill, SpilledBatch, SpillFile
+from dicom_bq.spill import Spill, SpilledBatch
 from dicom_bq.stats import stats_of
 from dicom_bq.tally import Tally
 

@@ -4,123 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, Self, TypeAlias
+from typing import IO, TYPE_CHECKING, Self
 
 from dicom_bq import memory
 from dicom_bq.errors import kept_in
-from dicom_bq.journal import read, write
+from dicom_bq.rowsfile import Extent, RowsFile, SpillFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from dicom_bq.reading import Built, ReadOptions
     from dicom_bq.schema import TableSchema
-
-
-CODEC = "zstd"
-
-
-class Extent(NamedTuple):
-    """Where a batch is in a file, and how long its Arrow stream is before compression; all in bytes."""
-
-    offset: int
-    length: int
-    stream_length: int
-
-
-NOWHERE = Extent(0, 0, 0)
-"""Of a batch whose rows nobody wants."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpillFile:
-    """A file that record batches are appended to, by one process at a time.
-
-    Attributes:
-        descriptor: Of the file; several processes may share it.
-        name: In its directory; "" if it has none.
-    """
-
-    descriptor: int
-    name: str = ""
-
-    def append(self, batch: pa.RecordBatch) -> Extent:
-        """Write a batch at the end, compressed as one block.
-
-        Arrow would compress each of its thousands of buffers by itself: measured on 1,000 rows of 440 columns,
-        Zstandard over the whole took 3 ms and left 716 KiB; buffer by buffer LZ4 took 4 ms and left 1,447 KiB,
-        Zstandard 22 ms and 919 KiB.
-
-        Raises:
-            OSError: The disk is full, or fails.
-        """
-        import pyarrow as pa
-
-        sink = pa.BufferOutputStream()
-        with pa.CompressedOutputStream(sink, CODEC) as stream:
-            with pa.ipc.new_stream(stream, batch.schema) as writer:
-                writer.write_batch(batch)
-            stream_length = stream.tell()
-        data = memoryview(sink.getvalue())
-        offset = os.fstat(self.descriptor).st_size
-        try:
-            write(self.descriptor, data, offset)
-        except OSError:
-            os.ftruncate(self.descriptor, offset)  # a full disk is the less full
-            raise
-        return Extent(offset, len(data), stream_length)
-
-    def read(self, extent: Extent) -> pa.RecordBatch:
-        """The batch that was written there."""
-        return _batch(self.descriptor, extent)
-
-    def sync(self) -> None:
-        """Have it on disk."""
-        os.fdatasync(self.descriptor)
-
-    def clear(self) -> None:
-        """Forget what was written."""
-        os.ftruncate(self.descriptor, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of record batches that an earlier process has left.
-
-    Attributes:
-        path: Of the file; there may be many, so none is open for long.
-    """
-
-    path: Path
-
-    def read(self, extent: Extent) -> pa.RecordBatch:
-        """The batch that was written there."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return _batch(descriptor, extent)
-        finally:
-            os.close(descriptor)
-
-
-RowsFile: TypeAlias = SpillFile | StoredFile
-
-
-def _batch(descriptor: int, extent: Extent) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    data = read(descriptor, extent.length, extent.offset)
-    with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=CODEC)) as reader:
-        return reader.read_next_batch()
-
-
-NO_FILE = SpillFile(-1)
-"""Of batches whose rows nobody wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,5 +184,4 @@ def conformed(batches: Iterable[pa.RecordBatch], schema: TableSchema) -> Iterato
     """Batches in the form of a schema that has all their columns."""
     from dicom_bq.conform import conform
 
-    arrow = schema.to_arrow()
-    return (conform(batch, arrow) for batch in batches)
+    return map(functools.partial(conform, schema=schema.to_arrow()), batches)

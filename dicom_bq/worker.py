@@ -19,13 +19,11 @@ from dicom_bq.reading import work
 
 BUG = 70
 """Exit code, as the program's own; sysexits.h's EX_SOFTWARE."""
-UNWANTED = (memory.UNWANTED, "requests")
-"""Packages that pyarrow and pydicom import where they are installed, and that reading needs nothing of: 0.13 s."""
 
 
 def main(descriptor: int) -> None:
     """Serve until the connection ends."""
-    memory.do_without(*UNWANTED)
+    memory.do_without()
     warnings.simplefilter("ignore")  # pydicom's quote values
     logging.getLogger("pydicom").addHandler(logging.NullHandler())
     try:

@@ -25,7 +25,8 @@ from typing import TypeAlias
 from dicom_bq import memory
 from dicom_bq.errors import FatalFileError, WorkerError
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
-from dicom_bq.spill import NO_FILE, Spill, SpillFile
+from dicom_bq.rowsfile import NO_FILE, SpillFile
+from dicom_bq.spill import Spill
 from dicom_bq.tally import Tally
 
 BOOTSTRAP = "import sys; sys.path[:] = sys.argv[2:]; from dicom_bq.worker import main; main(int(sys.argv[1]))"

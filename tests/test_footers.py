@@ -1,4 +1,4 @@
-"""Row groups that are encoded each by itself: the same file, byte by byte, as Arrow writes of all of them."""
+"""Bands of row groups that are encoded each by itself: the same file, byte by byte, as Arrow writes of all."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_bq.destinations import row_groups
-from dicom_bq.destinations.footers import Footer
-from dicom_bq.destinations.row_groups import write_groups
+from dicom_bq.destinations import parquet_file
+from dicom_bq.destinations.bands import bands
+from dicom_bq.destinations.footers import Footer, join_columns
+from dicom_bq.destinations.parquet_file import write_groups
+from dicom_bq.destinations.waiting import Group, Waiting
 
 ITEM = pa.struct([pa.field("Code", pa.string()), pa.field("Values", pa.list_(pa.float64()))])
 SCHEMA = pa.schema(
@@ -66,6 +68,13 @@ def groups(count: int, rows: int = 3) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(made, SCHEMA)
 
 
+def write(path: Path, tables: Iterable[pa.Table], encoders: int, schema: pa.Schema = SCHEMA) -> int:
+    """Write each table as a row group, in bands."""
+    with Waiting(path.parent) as waiting:
+        groups = (group for table in tables for group in waiting.groups(table.to_batches()))
+        return write_groups(path, schema, groups, waiting, encoders)
+
+
 def written_by_arrow(tables: Iterable[pa.Table]) -> bytes:
     """The file that one thread writes, row group after row group."""
     sink = io.BytesIO()
@@ -79,7 +88,7 @@ def written_by_arrow(tables: Iterable[pa.Table]) -> bytes:
 def test_the_file_is_what_arrow_writes_whatever_the_number_of_encoders(tmp_path: Path, count: int) -> None:
     expected = written_by_arrow(groups(count))
     for encoders in (1, 2, 3, 9):
-        assert write_groups(tmp_path / f"{encoders}", SCHEMA, groups(count), encoders) == 3 * count
+        assert write(tmp_path / f"{encoders}", groups(count), encoders) == 3 * count
         assert (tmp_path / f"{encoders}").read_bytes() == expected
     assert pq.read_table(tmp_path / "3").to_pylist() == [row for group in groups(count) for row in group.to_pylist()]
 
@@ -89,7 +98,7 @@ def test_the_file_is_what_arrow_writes_whatever_the_number_of_encoders(tmp_path:
 def test_nor_on_what_is_in_it(tmp_path_factory: pytest.TempPathFactory, content: list[list[dict[str, object]]]) -> None:
     directory = tmp_path_factory.mktemp("groups")
     tables = [pa.Table.from_pylist(rows, SCHEMA) for rows in content]
-    write_groups(directory / "x", SCHEMA, iter(tables), 2)
+    write(directory / "x", tables, 2)
     assert (directory / "x").read_bytes() == written_by_arrow(tables)
 
 
@@ -97,23 +106,22 @@ def test_everything_that_has_a_place_is_moved() -> None:
     """Also what this program does not write: the indices of pages, behind the pages."""
     (table,) = groups(1, rows=2_000)
     sink = io.BytesIO()
-    pq.write_table(table, sink, write_page_index=True, row_group_size=500, data_page_size=1024)
+    pq.write_table(table, sink, write_page_index=True, data_page_size=1024)
     data = sink.getvalue()
     length = int.from_bytes(data[-8:-4], "little")
     footer = Footer.read(data[-8 - length : -8])
-    before, after = footer.around(footer.rows, 4)
-    moved = before + footer.moved(1000) + after
+    before, after = footer.around(len(table), 1)
+    moved = before + join_columns([(footer, 1000)]) + after
     further = data[:4] + bytes(1000) + data[4 : -8 - length] + moved + len(moved).to_bytes(4, "little") + data[-4:]
     assert pq.read_table(io.BytesIO(further)).equals(table)
     old, new = pq.read_metadata(io.BytesIO(data)), pq.read_metadata(io.BytesIO(further))
-    assert new.row_group(3).column(0).has_offset_index
-    assert new.row_group(3).column(0).has_column_index
-    for number in range(4):
-        for column in range(new.num_columns):
-            here, there = old.row_group(number).column(column), new.row_group(number).column(column)
-            assert there.data_page_offset == here.data_page_offset + 1000
-            assert there.dictionary_page_offset in {None, (here.dictionary_page_offset or 0) + 1000}
-    assert before + footer.moved(0) + after == footer.data
+    for column in range(new.num_columns):
+        here, there = old.row_group(0).column(column), new.row_group(0).column(column)
+        assert there.has_offset_index
+        assert there.has_column_index
+        assert there.data_page_offset == here.data_page_offset + 1000
+        assert there.dictionary_page_offset in {None, (here.dictionary_page_offset or 0) + 1000}
+    assert before + join_columns([(footer, 0)]) + after == footer.data
 
 
 def structure(fields: dict[int, Any]) -> bytes:
@@ -146,49 +154,108 @@ def described(place: int) -> bytes:
 def test_every_field_that_is_a_place_is_moved_and_no_other(place: int, moved: int) -> None:
     footer = Footer.read(described(place))
     before, after = footer.around(7, 1)
-    assert before + footer.moved(5) + after == described(moved)
+    assert before + join_columns([(footer, 5)]) + after == described(moved)
 
 
-def test_no_more_groups_are_in_memory_than_there_are_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode, lock, alive, most = row_groups._encode, threading.Lock(), 0, 0
+def test_the_sizes_of_a_row_group_are_those_of_all_its_columns() -> None:
+    footer = Footer.read(described(7))
+    before, after = footer.around(7, 1)
+    three = Footer.read(before + join_columns([(footer, 0), (footer, 1), (footer, 2)]) + after)
+    assert [three.number(field) for field in (2, 3, 5, 6)] == [2 * 21, 2 * 7, 2 * 7, 2 * 21]
+    count, columns = three.columns(0)
+    assert count == 3
+    assert columns == b"".join(footer.columns(by)[1] for by in range(3))
 
-    def counted() -> Iterator[pa.Table]:
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=20))
+def test_bands_have_every_leaf_once_in_its_order(rows: list[dict[str, object]]) -> None:
+    (batch,) = pa.Table.from_pylist(rows, SCHEMA).to_batches()
+    parts = [band.of(batch) for band in bands(batch)]
+    assert [leaf for part in parts for leaf in leaves(part.schema)] == leaves(SCHEMA)
+    assert len(parts) > 1
+    for part in parts:
+        part.validate(full=True)
+
+
+def leaves(fields: Iterable[pa.Field], parent: str = "") -> list[str]:
+    """Paths of the fields that have no fields of their own."""
+    found = []
+    for field in fields:
+        kind = field.type
+        inner = [kind.value_field] if pa.types.is_list(kind) else list(kind) if pa.types.is_struct(kind) else []
+        path = f"{parent}.{field.name}"
+        found += leaves(inner, path) if inner else [path]
+    return found
+
+
+def test_a_column_larger_than_a_band_is_cut_into_its_sub_fields() -> None:
+    (group,) = groups(1, rows=50)
+    batch = group.set_column(
+        6, SCHEMA.field("Items"), pa.array([[{"Code": "A" * 99, "Values": [0.5] * 9}]] * 50, SCHEMA.field("Items").type)
+    ).to_batches()[0]
+    cut = [band.schema for band in bands(batch) if band.numbers == (6,)]
+    assert [leaves(schema) for schema in cut] == [[".Items.item.Code"], [".Items.item.Values.item"]]
+
+
+def test_no_more_bands_are_in_memory_than_there_are_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, load, lock, alive, most = parquet_file._encode, Group.band, threading.Lock(), 0, 0
+
+    def loading(group: Group, number: int) -> pa.Table:
         nonlocal alive, most
-        for group in groups(20):
-            with lock:
-                alive += 1
-                most = max(most, alive)
-            yield group
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        return load(group, number)
 
-    def counting(schema: pa.Schema, *few: pa.Table) -> memoryview:
+    def encoding(schema: pa.Schema, *few: pa.Table) -> memoryview:
         nonlocal alive
         made = encode(schema, *few)
         with lock:
             alive -= len(few)
         return made
 
-    monkeypatch.setattr(row_groups, "_encode", counting)
-    write_groups(tmp_path / "x", SCHEMA, counted(), 3)
+    monkeypatch.setattr(Group, "band", loading)
+    monkeypatch.setattr(parquet_file, "_encode", encoding)
+    write(tmp_path / "x", groups(20), 3)
     assert most == 3
-    write_groups(tmp_path / "x", SCHEMA, counted(), 99)
-    assert most == row_groups.MOST_ENCODERS
+    write(tmp_path / "x", groups(20), 99)
+    assert most == parquet_file.MOST_ENCODERS
 
 
-def test_what_fails_in_an_encoder_fails_here(tmp_path: Path) -> None:
-    other = pa.table({"Other": ["x"]})
+def test_the_room_of_a_group_is_used_again(tmp_path: Path) -> None:
+    with Waiting(tmp_path) as waiting:
+        first, second = (next(waiting.groups(table.to_batches())) for table in groups(2))
+        waiting.done(first)
+        (third,) = waiting.groups(next(groups(1)).to_batches())
+        assert third.file is first.file
+        assert third.file is not second.file
+        assert third.band(0).num_rows == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_group_is_full_when_one_of_its_bands_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (batch,) = next(groups(1, rows=100)).to_batches()
+    largest = max(band.of(batch).nbytes for band in bands(batch))
+    monkeypatch.setattr("dicom_bq.destinations.waiting.MOST_BYTES", 3 * largest + 4096)
+    with Waiting(tmp_path) as waiting:
+        assert [group.rows for group in waiting.groups([batch] * 7)] == [300, 300, 100]
+
+
+def test_what_fails_in_an_encoder_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Group, "band", lambda _group, _number: pa.table({"Other": ["x"]}))
     with pytest.raises(ValueError, match="Table schema does not match schema used to create file"):
-        write_groups(tmp_path / "x", SCHEMA, iter([*groups(2), other, *groups(2)]), 2)
+        write(tmp_path / "x", groups(5), 2)
 
 
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from dicom_bq.destinations.row_groups import write_groups
-from tests.test_footers import SCHEMA, groups
+from tests.test_footers import groups, write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    write_groups(Path(sys.argv[1]), SCHEMA, groups(40), 2)
+    write(Path(sys.argv[1]), groups(40), 2)
 except OSError as error:
     print(error.strerror)
 """

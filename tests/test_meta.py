@@ -51,6 +51,7 @@ ROOMS = (
         "processors",
         "progress",
         "remembered",
+        "rowsfile",
         "spans",
         "stats",
     },

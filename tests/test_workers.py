@@ -23,7 +23,7 @@ from dicom_bq import job, reading, workers
 from dicom_bq.errors import DestinationError, UsageError, WorkerError
 from dicom_bq.parts import Part
 from dicom_bq.progress import Progressed
-from dicom_bq.spill import SpillFile
+from dicom_bq.rowsfile import SpillFile
 from tests.handmade import explicit_file, sequence, text
 from tests.instances import instance
 from tests.tables import leftovers

@@ -1,15 +1,16 @@
-"""Footers of Parquet files: the row groups of several files, each encoded by itself, become those of one.
+"""Footers of Parquet files: the columns of several files, each encoded by itself, become those of one.
 
 What encodes a file takes one thread, and keeps what it will say in the footer: 3 MB a row group of 1,800 columns, 300
-MB for 100,000 instances of every kind. So each row group is made as a file, by whichever thread is free, and the pages
-of all are written one after the other. A footer is one structure in Thrift's compact encoding; what it says of a row
-group depends on nothing before it but where in the file its pages are. To join files is therefore to move places. A
-footer, shortened, and what becomes of it when its pages are moved by 1,000 bytes::
+MB for 100,000 instances of every kind. So a few columns of a row group are made as a file, by whichever thread is free,
+and the pages of all are written one after the other. A footer is one structure in Thrift's compact encoding; what it
+says of a column depends on nothing before it but where in the file its pages are. To join files is therefore to move
+places and to add up sizes. A footer, shortened, and what becomes of it when its pages are moved by 1,000 bytes::
 
-    file metadata   3: rows 4,600                                             the sum of all
+    file metadata   3: rows 4,600                                             of the whole file
                     4: row groups   1: columns   2: place 0                   0 stands for none, and stays
                                                  3: metadata   9: place 105   1105
                                                               11: place 4     1004
+                                    2: size 700                               the sum of those of all columns
                                     5: place 4                                1004
 
 Sources: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md for the encoding,
@@ -18,7 +19,8 @@ https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,54 +39,105 @@ COLUMN: Places = {2: PLACE, 3: COLUMN_METADATA, 4: PLACE, 6: PLACE}
 ROW_GROUP: Places = {1: COLUMN, 5: PLACE}
 ROWS, ROW_GROUPS = 3, 4
 """The fields of the file metadata that depend on how many row groups there are."""
+COLUMNS, SIZES_OF_COLUMNS = 1, (2, 6)
+"""The fields of a row group that depend on how many columns there are: those, and how long they are."""
 MORE, BITS, LONG_LIST = 0x80, 0x7F, 0xF
+Fields: TypeAlias = dict[int, tuple[int, int]]
+"""Where the value of each field of a structure begins and ends, by number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """The footer of a Parquet file, without its length and the magic number.
+    """The footer of a Parquet file of one row group or none, without its length and the magic number.
 
     Attributes:
         data: The file metadata.
-        fields: Where the value of each of its fields begins and ends, by number.
+        fields: Of it.
+        group: Fields of the row group.
         places: Where in ``data`` it says where something is in the file.
     """
 
     data: bytes
-    fields: Mapping[int, tuple[int, int]]
+    fields: Fields
+    group: Fields
     places: tuple[int, ...]
 
     @classmethod
     def read(cls, data: bytes) -> Footer:
         """Take one apart that has been written by a library."""
+        fields, group, places = Fields(), Fields(), list[int]()
         number = at = 0
-        fields, places = dict[int, tuple[int, int]](), list[int]()
         while data[at]:
             number, kind, start = _field(data, at, number)
-            at = _end(data, start, kind, ROW_GROUP if number == ROW_GROUPS else NOWHERE, places)
+            if number == ROW_GROUPS and _list(data, start)[0]:
+                at = _struct(data, _list(data, start)[-1], ROW_GROUP, places, group)
+            else:
+                at = _end(data, start, kind, NOWHERE, places)
             fields[number] = start, at
-        return cls(data, fields, tuple(places))
+        return cls(data, fields, group, tuple(places))
 
-    @property
-    def rows(self) -> int:
-        """Rows of the file."""
-        return _number(self.data, self.fields[ROWS][0])[0] >> 1
+    def around(self, rows: int, count: int) -> tuple[bytes, bytes]:
+        """What stands before and behind the row groups in the footer of a file with so many rows and row groups."""
+        (rows_start, rows_end), (start, end) = self.fields[ROWS], self.fields[ROW_GROUPS]
+        before = self.data[:rows_start] + _varint(2 * rows) + self.data[rows_end:start]
+        return before + _head(count), self.data[end:]
 
-    def moved(self, by: int) -> bytes:
-        """What it says of the row groups when their pages are so many bytes further on."""
-        start, end = self.fields[ROW_GROUPS]
-        done, pieces = _list(self.data, start)[-1], list[bytes]()
-        for place in self.places:
+    def moved(self, start: int, end: int, by: int) -> bytes:
+        """A part of the data, as it is when the pages are so many bytes further on."""
+        pieces, done = list[bytes](), start
+        for place in self.places[bisect_left(self.places, start) : bisect_left(self.places, end)]:
             value, following = _number(self.data, place)
             pieces += self.data[done:place], _varint(value + 2 * by if value else 0)
             done = following
         return b"".join([*pieces, self.data[done:end]])
 
-    def around(self, rows: int, count: int) -> tuple[bytes, bytes]:
-        """What stands before and behind the row groups in the footer of a file with so many rows and row groups."""
-        (rows_start, rows_end), (start, end) = self.fields[ROWS], self.fields[ROW_GROUPS]
-        head = bytes([count << 4 | STRUCT]) if count < LONG_LIST else bytes([LONG_LIST << 4 | STRUCT]) + _varint(count)
-        return self.data[:rows_start] + _varint(2 * rows) + self.data[rows_end:start] + head, self.data[end:]
+    def columns(self, by: int) -> tuple[int, bytes]:
+        """How many columns there are, and what it says of them when their pages are so many bytes further on."""
+        start, end = self.group[COLUMNS]
+        count, _, first = _list(self.data, start)
+        return count, self.moved(first, end, by)
+
+    def number(self, field: int) -> int:
+        """A field of the row group, as it is written."""
+        return _number(self.data, self.group[field][0])[0]
+
+
+def join_columns(parts: Sequence[tuple[Footer, int]]) -> bytes:
+    """What a footer says of a row group that has the columns of several files.
+
+    Args:
+        parts: The footers of files of the same rows, and by how many bytes the pages of each have been moved.
+    """
+    first, by = parts[0]
+    columns = [footer.columns(moved) for footer, moved in parts]
+    at = _list(first.data, first.fields[ROW_GROUPS][0])[-1]
+    pieces = list[bytes]()
+    for field, (start, end) in first.group.items():
+        pieces.append(first.data[at:start])
+        if field == COLUMNS:
+            pieces += [_head(sum(count for count, _ in columns)), *(described for _, described in columns)]
+        elif field in SIZES_OF_COLUMNS:
+            pieces.append(_varint(sum(footer.number(field) for footer, _ in parts)))
+        else:
+            pieces.append(first.moved(start, end, by))
+        at = end
+    return b"".join([*pieces, first.data[at : first.fields[ROW_GROUPS][1]]])
+
+
+def _head(count: int) -> bytes:
+    """The head of a list of structures."""
+    return bytes([count << 4 | STRUCT]) if count < LONG_LIST else bytes([LONG_LIST << 4 | STRUCT]) + _varint(count)
+
+
+def _struct(data: bytes, at: int, places: Places, found: list[int], fields: Fields | None = None) -> int:
+    """As ``_end`` for a structure, whose fields are noted down if anybody wants them."""
+    number = 0
+    while data[at]:
+        number, kind, start = _field(data, at, number)
+        at = _end(data, start, kind, places.get(number, NOWHERE), found)
+        if fields is not None:
+            fields[number] = start, at
+    return at + 1
 
 
 def _field(data: bytes, at: int, number: int) -> tuple[int, int, int]:
@@ -105,11 +158,7 @@ def _end(data: bytes, at: int, kind: int, places: Places, found: list[int]) -> i
             at += 1
         return at + 1
     if kind == STRUCT:
-        number = 0
-        while data[at]:
-            number, inner, start = _field(data, at, number)
-            at = _end(data, start, inner, places.get(number, NOWHERE), found)
-        return at + 1
+        return _struct(data, at, places, found)
     if kind == BINARY:
         size, start = _number(data, at)
         return start + size

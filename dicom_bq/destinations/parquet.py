@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ import pyarrow.parquet as pq
 from dicom_bq.conform import conform
 from dicom_bq.destinations import files
 from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
-from dicom_bq.destinations.row_groups import MOST_ROWS, row_groups, write_groups
+from dicom_bq.destinations.parquet_file import write_groups
+from dicom_bq.destinations.row_groups import MOST_ROWS
+from dicom_bq.destinations.waiting import Group, Waiting
 from dicom_bq.errors import DestinationError, SchemaError
 from dicom_bq.schema import TableSchema
 from dicom_bq.schema_limits import NO_LIMITS
@@ -124,8 +127,7 @@ class ParquetFile:
                     announce(identity, rows)
 
             with files.replacing_file(self.path, ready) as temporary:
-                groups = row_groups(conform(batch, target) for batch in every)
-                rows = write_groups(temporary, target, groups, self.encoders) - (existing.rows if existing else 0)
+                rows = _write(temporary, target, every, self.encoders) - (existing.rows if existing else 0)
             return rows
 
     def holds(self, mark: str) -> bool:
@@ -230,7 +232,14 @@ def _keep(part: _Part, path: Path, target: pa.Schema, encoders: int) -> None:
     if part.schema.equals(target):
         files.link_or_copy(part.path, path)
     else:
-        write_groups(path, target, row_groups(conform(batch, target) for batch in part.batches()), encoders)
+        _write(path, target, part.batches(), encoders)
+
+
+def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], encoders: int) -> int:
+    """Write one file. Returns its rows."""
+    with Waiting(path.parent) as waiting:
+        groups = waiting.groups(map(functools.partial(conform, schema=schema), batches))
+        return write_groups(path, schema, groups, waiting, encoders)
 
 
 def _write_parts(
@@ -239,23 +248,22 @@ def _write_parts(
     """Write new parts after those that are there; one without rows only if ``required``. Returns their rows."""
     taken = [int(match[1]) for match in map(_PART.match, (path.name for path in directory.iterdir())) if match]
     number = max(taken, default=-1) + 1
-    groups = row_groups(conform(batch, schema) for batch in batches)
     rows = 0
-    first = next(groups, None)
-    while first is not None or required:
-        whole = _until(_ROWS_OF_A_PART, first, groups)
-        first = None  # else it is in memory until the whole part is written
-        rows += write_groups(directory / f"part-{number:05d}.parquet", schema, whole, encoders)
-        number += 1
-        required = False
+    with Waiting(directory) as waiting:
+        groups = waiting.groups(map(functools.partial(conform, schema=schema), batches))
         first = next(groups, None)
+        while first is not None or required:
+            path = directory / f"part-{number:05d}.parquet"
+            rows += write_groups(path, schema, _until(_ROWS_OF_A_PART, first, groups), waiting, encoders)
+            number += 1
+            required = False
+            first = next(groups, None)
     return rows
 
 
-def _until(most_rows: int, first: pa.Table | None, groups: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def _until(most_rows: int, group: Group | None, groups: Iterator[Group]) -> Iterator[Group]:
     rows = 0
-    while first is not None:
-        rows += first.num_rows
-        yield first
-        first = None  # else it is in memory until the next one is complete
-        first = next(groups, None) if rows < most_rows else None
+    while group is not None:
+        rows += group.rows
+        yield group
+        group = next(groups, None) if rows < most_rows else None

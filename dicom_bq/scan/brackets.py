@@ -29,9 +29,9 @@ class Tokens:
     """Element headers of the files of a batch; arrays of shape (tokens,), file after file.
 
     Attributes:
-        position: Arena position of the header; int64.
-        value: Arena position of the value; int64.
-        length: Length field; int64.
+        position: Arena position of the header; int32.
+        value: Arena position of the value; int32.
+        length: Length field; uint32.
         opens: It is a sequence or an item; bool.
         item: It is an item; bool.
         item_end: It is an item delimitation; bool.
@@ -69,7 +69,7 @@ class Nested:
     Attributes:
         level: Brackets open around each token; int32.
         holder: Token that opened the innermost of them, ``NONE`` for none; int32.
-        content: Bytes between an opening token's value position and its close; int64, 0 for others.
+        content: Bytes between an opening token's value position and its close; uint32, 0 for others.
         well_formed: Each file's brackets close as they should; bool, shape (files,).
     """
 
@@ -100,7 +100,7 @@ def nest(tokens: Tokens) -> Nested:
     bad[delimiter] |= tokens.length[holder[delimiter]] != UNDEFINED_LENGTH
     well_formed[tokens.file[bad]] = False
 
-    content = np.zeros(count, np.int64)
+    content = np.zeros(count, np.uint32)
     content[defined] = tokens.length[defined]
     ends = np.flatnonzero(delimiter & held)
     content[holder[ends]] = tokens.position[ends] - tokens.value[holder[ends]]

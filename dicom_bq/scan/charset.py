@@ -124,11 +124,11 @@ def _near_special(
 
     Eight bytes are looked at as one number, and a running count says whether any in a stretch of them is special.
     """
-    words = np.zeros(len(arena) // 8 + 1, np.uint64)
-    words.view(np.uint8)[: len(arena)] = arena
-    special = (words & HIGH_BITS) != 0
+    whole = len(arena) // 8
+    special = np.ones(whole + 1, np.bool_)  # the last bytes may not be eight
+    np.not_equal(arena[: whole * 8].view(np.uint64) & HIGH_BITS, 0, out=special[:-1])
     special[np.flatnonzero(arena == ESCAPE) >> 3] = True
-    count = np.zeros(len(words) + 1, np.int32)
+    count = np.zeros(len(special) + 1, np.int32)
     np.cumsum(special, out=count[1:])
     return np.flatnonzero(count[(end + 7) >> 3] > count[start >> 3])
 

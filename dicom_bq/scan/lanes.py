@@ -25,7 +25,7 @@ PADDING = 32
 """Bytes after the last file in an arena: a header may be looked at past a file's end, never past the arena's."""
 HALF, WORD = np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
 ITEM_WORD, PIXEL_DATA_WORD = np.uint32(0xE000FFFE), np.uint64(0x00107FE0)
-DELIMITER_HALF = np.uint64(0xFFFE)
+DELIMITER_GROUP = 0xFFFE
 UNDEFINED = np.uint64(UNDEFINED_LENGTH)
 ENCAPSULATED, ODD = 1 << 40, 1 << 41
 """Stop positions past every end: a value of undefined length that may be Pixel Data; what is not understood."""
@@ -61,32 +61,32 @@ class TagSet:
 
     Attributes:
         multiplier: Odd factor, found by trial, that sends every member to a slot of its own.
-        slots: Member by slot, as ``element << 16 | group``; uint64, shape (65536,).
+        slots: Member by slot, as ``element << 16 | group``; uint32, shape (65536,).
     """
 
-    multiplier: np.uint64
+    multiplier: np.uint32
     slots: Array
 
     @classmethod
     def of(cls, tags: frozenset[int]) -> TagSet:
         """Make the set of these tags."""
-        words = np.array([(tag & 0xFFFF) << 16 | tag >> 16 for tag in tags], np.uint64)
+        words = np.array([(tag & 0xFFFF) << 16 | tag >> 16 for tag in tags], np.uint32)
         for factor in range(0x9E3779B1, 1 << 32, 2):
-            slot = _slot(words, np.uint64(factor))
+            slot = _slot(words, np.uint32(factor))
             if len(np.unique(slot)) == len(words):
-                slots = np.full(1 << 16, 1 << 32, np.uint64)  # in a free one there is no tag, not even (0000,0000)
+                slots = np.full(1 << 16, words[0])  # in a free one a member is not found, which has a slot of its own
                 slots[slot] = words
-                return cls(np.uint64(factor), slots)
+                return cls(np.uint32(factor), slots)
         raise AssertionError  # a few hundred tags and 65,536 slots: the third factor or so does it
 
     def has(self, words: Array) -> Array:
-        """Which of these (``element << 16 | group``, uint64) are members."""
+        """Which of these (``element << 16 | group``, uint32) are members."""
         found: Array = self.slots[_slot(words, self.multiplier)] == words
         return found
 
 
-def _slot(words: Array, factor: np.uint64) -> Array:
-    slot: Array = ((words * factor) & WORD) >> np.uint64(16)
+def _slot(words: Array, factor: np.uint32) -> Array:
+    slot: Array = (words * factor) >> np.uint32(16)
     return slot
 
 
@@ -107,9 +107,9 @@ class Lanes:
         count: Elements read; int64.
         token_lane: Lane of each element read, in the order of steps; int32.
         token_step: Step of it; int32.
-        token_position: Its position; int64.
+        token_position: Its position; int32.
         token_header: Its first eight bytes as a number; uint64.
-        token_length: Its length; int64.
+        token_length: Its length; uint32.
     """
 
     start: Array
@@ -189,10 +189,14 @@ def _stopped(start: Array, stop: Array, at_item: Array, steps: list[tuple[Array,
     """Put what each step read together."""
     empty = np.zeros(0, np.int64)
     steps = steps or [(empty, empty, empty.astype(np.uint64), empty.astype(np.uint64))]
-    lane, position, header, length = (np.concatenate(column) for column in zip(*steps, strict=True))
+    kinds = (np.int32, np.int32, np.uint64, np.uint32)  # half of what the steps reckon with
+    lane, position, header, length = (
+        np.concatenate(column, dtype=kind, casting="same_kind")
+        for column, kind in zip(zip(*steps, strict=True), kinds, strict=True)
+    )
     step = np.repeat(np.arange(len(steps), dtype=np.int32), [len(read[0]) for read in steps])
     count = np.bincount(lane, minlength=len(start))
-    return Lanes(start, stop, at_item, count, lane, step, position, header, length.view(np.int64))
+    return Lanes(start, stop, at_item, count, lane, step, position, header, length)
 
 
 def _explicit_step(word_at: Array, position: Array, header: Array, form: Form, *, first: bool) -> tuple[Array, Array]:
@@ -202,7 +206,7 @@ def _explicit_step(word_at: Array, position: Array, header: Array, form: Form, *
     """
     code = vr_table().take(header.view("<u2")[2::4])
     if first:
-        code[(header & HALF) == DELIMITER_HALF] = NOT_A_VR
+        code[header.view("<u2")[::4] == DELIMITER_GROUP] = NOT_A_VR
     length = header >> np.uint64(48)
     following = position + length.view(np.int64)
     following += 8
@@ -228,7 +232,7 @@ def _long_step(word_at: Array, position: Array, header: Array, code: Array, form
     length = _length(word_at[length_at], big_endian=form.big_endian)
     following = length_at + 4
     following += length.view(np.int64) * over
-    odd = (code == NOT_A_VR) & ((header & HALF) != DELIMITER_HALF)
+    odd = (code == NOT_A_VR) & (header.view("<u2")[::4] != DELIMITER_GROUP)
     undefined = (length == UNDEFINED) & (over > 0)
     odd |= undefined
     if odd.any():
@@ -246,8 +250,8 @@ def _length(words_: Array, *, big_endian: bool) -> Array:
 def _implicit_step(word_at: Array, position: Array, header: Array, form: Form, *, first: bool) -> tuple[Array, Array]:
     """As ``_explicit_step``; the dictionary tells what is a sequence, and any undefined length may be one."""
     sequences, opaque = tag_sets()
-    tag, length = header & WORD, header >> np.uint64(32)
-    descend = (tag & HALF) == DELIMITER_HALF
+    tag, length = header.view("<u4")[::2], header >> np.uint64(32)
+    descend = header.view("<u2")[::4] == DELIMITER_GROUP
     undefined = length == UNDEFINED
     descend |= sequences.has(tag)
     not_sequence = np.zeros(len(tag), np.bool_)

@@ -46,10 +46,8 @@ from dicom_bq.elements import ABSENT, ROOT, UNDEFINED_LENGTH, ElementTable
 from dicom_bq.scan.brackets import NONE, Nested, Tokens, levels, nest
 from dicom_bq.scan.expand import in_sequence_order
 from dicom_bq.scan.lanes import (
-    DELIMITER_HALF,
+    DELIMITER_GROUP,
     ENCAPSULATED,
-    HALF,
-    WORD,
     Lanes,
     advance,
     opaque_codes,
@@ -62,9 +60,11 @@ from dicom_bq.spans import contents, gather, ranges
 
 Array: TypeAlias = npt.NDArray[Any]
 
+NEAR = 64
+"""Bytes between two values that are copied with them: a header has 8 or 12, with delimiters of items some more."""
 MOST_GATHERED = 1 << 15
-"""Values copied at a time: what that takes besides is more than the values."""
-META_GROUP = np.uint64(0x0002)
+"""Runs of values copied at a time: what that takes besides is more than the values."""
+GROUP, META_GROUP = 0xFFFF, 0x0002
 
 
 class Verdict(IntEnum):
@@ -184,8 +184,8 @@ def _tokens(
 
     position, header, length = placed(lanes.token_position), placed(lanes.token_header), placed(lanes.token_length)
     file = np.repeat(owner, sizes).astype(np.int32)
-    word = header & WORD
-    delimiter = (word & HALF) == DELIMITER_HALF
+    word, halves = header.view("<u4")[::2], header.view("<u2")
+    delimiter = halves[::4] == DELIMITER_GROUP
     if implicit:
         code = np.zeros(total, np.uint8)
         sequences, opaque = tag_sets()
@@ -194,14 +194,12 @@ def _tokens(
         sequence[open_ended] = ~opaque.has(word[open_ended])
         value = position + 8
     else:
-        code = vr_table().take(((header >> np.uint64(32)) & HALF).view(np.int64))
+        code = vr_table().take(halves[2::4])
         code[np.flatnonzero(delimiter)] = 0
         sequence = code == (SQ | LONG)
         value = position + 8 + ((code & LONG) >> 5)
         code &= LONG - 1
-    element = word >> np.uint64(16)
-    item = delimiter & (element == 0xE000)
-    item_end, sequence_end = delimiter & (element == 0xE00D), delimiter & (element == 0xE0DD)
+    item, item_end, sequence_end = (delimiter & (halves[1::4] == element) for element in (0xE000, 0xE00D, 0xE0DD))
     ends = np.flatnonzero(item_end | sequence_end)
     length[ends] = header[ends] >> np.uint64(32)  # a lane may have taken what is not 0 for a VR
     first = np.zeros(len(span.start) + 1, np.int64)
@@ -303,11 +301,11 @@ def _strange(tokens: Tokens, word: Array) -> Array:
 
     And those with a sequence in group 0002: file meta information has none (PS3.10 7.1), so that is no such group.
     """
-    delimiter = np.flatnonzero((word & HALF) == DELIMITER_HALF)
+    delimiter = np.flatnonzero(word & GROUP == DELIMITER_GROUP)
     ends = tokens.item_end[delimiter] | tokens.sequence_end[delimiter]
     known = tokens.item[delimiter] | ends & (tokens.length[delimiter] == 0)
     sequence = np.flatnonzero(tokens.opens & ~tokens.item)
-    in_meta = (word[sequence] & HALF) == META_GROUP
+    in_meta = word[sequence] & GROUP == META_GROUP
     return np.concatenate([tokens.file[delimiter[~known]], tokens.file[sequence[in_meta]]])
 
 
@@ -333,7 +331,7 @@ def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     found = np.zeros(len(word), np.bool_)
     stored = np.flatnonzero(opaque_codes()[code])
     # no dictionary reads a private OB as anything
-    found[stored] = opaque.has(word[stored]) | (word[stored] & np.uint64(1) == 1)
+    found[stored] = opaque.has(word[stored]) | (word[stored] & 1 == 1)
     return found
 
 
@@ -355,18 +353,18 @@ def _table(
     items = np.flatnonzero(wanted & tokens.item)
     item, item_sequence = _holders(nested, element, items)
     tag, stored, walked = word.take(element), code.take(element), tokens.opens.take(element)
-    length = tokens.length.take(element)
-    at, half = np.flatnonzero(walked), tag.astype(np.uint32)
+    length = tokens.length.take(element).astype(np.int64)
+    at = np.flatnonzero(walked)
     length[at] = nested.content[element[at]]
     table = ElementTable(
         arena=arena,
         instances=len(tokens.end),
         instance=tokens.file.take(element),
         item=item,
-        tag=half << np.uint32(16) | half >> np.uint32(16),
+        tag=tag << np.uint32(16) | tag >> np.uint32(16),
         stored_vr=stored,
         vr=stored.copy(),
-        offset=tokens.value.take(element),
+        offset=tokens.value.take(element).astype(np.int64),
         length=length,
         walked=walked,
         item_sequence=item_sequence,
