@@ -228,7 +228,7 @@ def _columns(paths: str, **kind: Any) -> TableSchema:  # noqa: ANN401 (passed on
 
 
 def _packed(found: dict[str, Any]) -> str:
-    return base64.b64encode(zlib.compress(json.dumps(found).encode())).decode()
+    return base64.b64encode(zlib.compress(json.dumps(found).encode(), zlib.Z_BEST_SPEED)).decode()
 
 
 def _unpacked(text: str) -> dict[str, Any]:

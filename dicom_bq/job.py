@@ -15,7 +15,7 @@ from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
 from dicom_bq.progress import Progress, Watched, silent
-from dicom_bq.reading import Instances, Reading, ReadOptions, Source, worker_count
+from dicom_bq.reading import ROUND_BYTES, Instances, Reading, ReadOptions, Source, worker_count
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
@@ -216,7 +216,8 @@ def export(
             watched(report.progressed())
             return named(report)
         job.begin()
-        reading = replace(reading, spill=job.spill, job=job, tally=Tally.of_many(place), progress=watched)
+        tally = Tally.of_many(place)
+        reading = replace(reading, spill=job.spill, job=job, tally=tally, progress=watched, round_bytes=ROUND_BYTES)
         exclude = [*_outputs(destination), *running.files, str(place)]
         with contextlib.closing(reading.sources(sources, exclude=exclude)) as batches:
             target.check(disposition, schema)

@@ -27,6 +27,7 @@ class Task:
         selection: As for ``Reading``, with nothing met yet.
         rows: Whether rows are wanted, not just what the files hold.
         lasting: Whether what is found has to outlast this job, however it ends.
+        round_bytes: As for ``Reading``.
     """
 
     schema: TableSchema | None
@@ -34,6 +35,7 @@ class Task:
     selection: Selection | None
     rows: bool
     lasting: bool = False
+    round_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,10 @@ class Watched:
     def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches; each is written once the next is asked for."""
         for batch in batches:
-            yield batch
-            self._tell(replace(self._now, written=self._now.written + batch.num_rows, failures=()))
+            rows, held = batch.num_rows, [batch]
+            del batch  # it is not kept longer than it is wanted
+            yield held.pop()
+            self._tell(replace(self._now, written=self._now.written + rows, failures=()))
 
     def _tell(self, now: Progressed) -> None:
         self._now = now

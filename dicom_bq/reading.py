@@ -41,6 +41,9 @@ BATCH_SIZE = 1000
 """Instances in memory together. Fewer cost time for every column, more cost memory: of 2,000 6 % less time, but 264 MiB
 at the peak in place of 202."""
 
+ROUND_BYTES = BATCH_SIZE * 4 << 10
+"""Of an export: its batches take 10 MiB less, and 4 % more time, than if one of 8 KiB a file were walked at once."""
+
 T = TypeVar("T")
 Fresh: TypeAlias = "BuiltBatch | JsonRows"
 Built: TypeAlias = "Fresh | SpilledBatch"
@@ -97,6 +100,7 @@ class Reading:
         selection: Which of the files become rows; None for all that can.
         spill: Where worker processes leave rows; without one they leave none, and batches have a schema alone.
         job: Keeps what has been read, so that it need not be read again; None where a job starts anew.
+        round_bytes: Bytes of files that are walked together; None for as many as are fastest.
     """
 
     schema: TableSchema | None = None
@@ -106,6 +110,7 @@ class Reading:
     selection: Selection | None = None
     spill: Spill | None = None
     job: JobDirectory | None = None
+    round_bytes: int | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(self.options.keys() - ReadOptions.__annotations__.keys())
@@ -216,7 +221,14 @@ class Reading:
     def _task(self) -> Task:
         selection = self.selection and self.selection.fresh()
         options: ReadOptions = {**self.options, "workers": 1}
-        return Task(self.schema, options, selection, rows=self.spill is not None, lasting=self.job is not None)
+        return Task(
+            self.schema,
+            options,
+            selection,
+            rows=self.spill is not None,
+            lasting=self.job is not None,
+            round_bytes=self.round_bytes,
+        )
 
     def _part(self, part: Part) -> Iterator[Built]:
         """Batches of a part: as it was found, unless it was not, or one of its instances is a row already."""
@@ -268,8 +280,12 @@ class Reading:
         from dicom_bq.scan.files import scan_files
         from dicom_bq.scan.outcome import ScanOptions
 
-        limit = self.options.get("max_header_bytes")
-        scanned = scan_files(uris, ScanOptions() if limit is None else ScanOptions(max_header_bytes=limit), members)
+        default = ScanOptions()
+        options = ScanOptions(
+            max_header_bytes=self.options.get("max_header_bytes", default.max_header_bytes),
+            max_round_bytes=self.round_bytes or default.max_round_bytes,
+        )
+        scanned = scan_files(uris, options, members)
         return self.selection(scanned) if self.selection else scanned
 
     def _datasets(self, datasets: Iterator[Any]) -> Iterator[Built]:
@@ -337,7 +353,7 @@ def worker_count(options: ReadOptions) -> int:
 def work(task: Task, order: Order) -> Answer:
     """Carry out an order."""
     selection = task.selection and task.selection.fresh()
-    reading = Reading(task.schema, task.options, Tally(), selection=selection)
+    reading = Reading(task.schema, task.options, Tally(), selection=selection, round_bytes=task.round_bytes)
     file = SpillFile(order.descriptor)
     batches = []
     stats = stats_of(order.uris, order.members) if task.lasting else []

@@ -12,7 +12,7 @@ from dicom_bq.journal import read, write
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CODEC = "zstd"
+CODEC = "lz4"
 
 
 class Extent(NamedTuple):
@@ -45,8 +45,8 @@ class SpillFile:
         """Write a batch at the end, compressed as one block.
 
         Arrow would compress each of its thousands of buffers by itself: measured on 1,000 rows of 440 columns,
-        Zstandard over the whole took 3 ms and left 716 KiB; buffer by buffer LZ4 took 4 ms and left 1,447 KiB,
-        Zstandard 22 ms and 919 KiB.
+        LZ4 over the whole takes 4.3 ms, 0.7 to read, and leaves 1,319 KiB of 4,761; Zstandard 6.3 ms, 1.9 to read,
+        and 795 KiB, but buffer by buffer 22 ms.
 
         Raises:
             OSError: The disk is full, or fails.

@@ -25,7 +25,7 @@ def digest_of(uris: Sequence[str]) -> str:
     """What stands for a list of files. A path that is not absolute is another one in another directory."""
     relative = any(not uri.startswith("/") for uri in uris)
     names = [os.getcwd() if relative else "", *uris]  # noqa: PTH109 (no Path is wanted)
-    return hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest()[:32]
+    return hashlib.sha256(os.fsencode("\0".join(names))).hexdigest()[:32]
 
 
 def _stat(uri: str) -> Stat:

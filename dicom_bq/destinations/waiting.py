@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dicom_bq import memory
 from dicom_bq.destinations.bands import Band, bands
 from dicom_bq.destinations.row_groups import MOST_ROWS, cut
 from dicom_bq.rowsfile import Extent, SpillFile
@@ -82,6 +83,7 @@ class Waiting:
             group.add(batch)
             del batch
             if group.full:
+                memory.release()  # of what gathering took
                 yield group
                 group = None
         if group:

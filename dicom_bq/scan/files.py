@@ -27,8 +27,6 @@ Array: TypeAlias = npt.NDArray[Any]
 READ_SIZES = (8 << 10, 64 << 10, 256 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer, and the most of
 those that one element is too long for."""
-MAX_ROUND_BYTES = 8 << 20
-"""Of one arena; the files of a longer round are taken in parts."""
 FILE = len(FORMS)
 MAX_JUMPS = 8
 """Values passed over in one file; files with more are the scalar walker's."""
@@ -157,7 +155,7 @@ def _scan_stretch(
         long = todo.offset - todo.begin + size > limit
         pieces.odd += todo.number[long].tolist()
         partial, stuck = partial[:1], stuck if size < sizes[-1] else stuck[:1]
-        for part in _parts(todo.where(~long), size):
+        for part in _parts(todo.where(~long), max(1, options.max_round_bytes // size)):
             for works, work in zip((jumped, partial, stuck), _round(places, part, size, pieces), strict=True):
                 works.append(work)
             _check_size(len(places), pieces.tables, options)
@@ -166,9 +164,8 @@ def _scan_stretch(
     return _Work.of(jumped)
 
 
-def _parts(work: _Work, size: int) -> list[_Work]:
-    """Work that shares an arena."""
-    most = max(1, MAX_ROUND_BYTES // size)
+def _parts(work: _Work, most: int) -> list[_Work]:
+    """Work in parts that each share an arena."""
     return [work.where(slice(at, at + most)) for at in range(0, len(work.number), most)]
 
 
