@@ -208,6 +208,8 @@ COMPARED = {
     "file meta information that is not ASCII": meta(EXPLICIT) + explicit(0x00020016, "AE", b"caf\xe9") + PATIENT,
     "a transfer syntax that nobody knows": meta("1.2.3") + text(0x00100020, "LO", "ID-1"),
     "no transfer syntax": meta(None) + text(0x00100020, "LO", "ID-1"),
+    "a transfer syntax behind a space": PREFIX + text(0x00020010, "UI", " " + EXPLICIT) + PATIENT,
+    "a first element of AT": PREFIX + explicit(0x00020002, "AT", b"\1\2\3") + SYNTAX_ALONE[132:] + PATIENT,
     "a group length in the data set": explicit_file(explicit(0x00080000, "UL", bytes(4)), PATIENT),
 }
 
@@ -217,6 +219,13 @@ def test_the_oracle_is_asked_of(name: str, tmp_path: Path) -> None:
     path = tmp_path / "file.dcm"
     path.write_bytes(COMPARED[name])
     assert checks.oracle_agrees(str(path))
+
+
+@pytest.mark.parametrize("syntax", [b"", text(0x00020010, "UI", ""), text(0x00020010, "UI", "\0\0")])
+def test_the_oracle_is_not_asked_which_byte_order_nothing_says(syntax: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.dcm"
+    path.write_bytes(PREFIX + syntax + explicit(0x04000120, "UN", b"nan ", order=">"))
+    assert not checks.oracle_agrees(str(path))
 
 
 @pytest.mark.parametrize(

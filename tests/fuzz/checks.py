@@ -159,7 +159,8 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
 
     * A data set that is written otherwise than its transfer syntax says: the product sees that, pydicom believes it.
       So too one in big endian that does not say so; and one without a transfer syntax whose first group is above
-      03FF, which pydicom takes for big endian, or 0000, where it asks the group behind that.
+      03FF, which pydicom takes for big endian, or 0000, where it asks the group behind that; or one whose first tag
+      is in the dictionary only when it is read big endian, as the product reads it and pydicom does not.
     * What the walker refuses and pydicom reads all the same: nothing says what is right in a structure that is
       broken. The two agree on 99 of 100 of those; the others are sequences that the product drops and says so.
     * An element of two letters that are no VR, outside of items: nothing says how long its length is.
@@ -187,6 +188,7 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
         Reason.OTHER_SYNTAX not in reasons
         and (body[:1] != b"\0" or body[1:2] == b"\0" or syntaxes == [BIG_ENDIAN_UID])
         and (bool(syntaxes) or (body[:2] != b"\0\0" and body[1:2] < b"\4"))
+        and (syntaxes == [BIG_ENDIAN_UID] or len(body) < 6 or bool((table.tag == _first_tag(body)).any()))
         and Reason.READ_BY_PYDICOM not in reasons
         and (not file.tail[4:6].isalpha() or file.tail[4:6] in KNOWN)
         and bool((table.tag >> 16 != DELIMITERS).all() and ((table.tag >> 16 != 0) | (table.length == 0)).all())
@@ -197,6 +199,10 @@ def _comparable(data: bytes, table: ElementTable) -> bool:
         and all(_is_plain(node) for node in nodes if node.tag == SPECIFIC_CHARACTER_SET)
         and bool((ended == PIXEL_DATA).all())
     )
+
+
+def _first_tag(body: bytes) -> int:
+    return int.from_bytes(body[:2], "little") << 16 | int.from_bytes(body[2:4], "little")
 
 
 def _is_a_sequence(node: Node) -> bool:

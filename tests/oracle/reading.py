@@ -16,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom import Dataset, config
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.filereader import read_partial
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_value
@@ -152,10 +153,22 @@ def read_file(path: str | Path) -> Dataset:
 
     with _pydicom_may_fail(), Path(path).open("rb") as handle:
         dataset = read_partial(handle, stop_when=at_encapsulated_pixel_data, force=True)
+        if dataset.file_meta.original_encoding == (False, True):
+            dataset.file_meta = _file_meta(handle)
     if stopped:
         tag = BaseTag(PIXEL_DATA)
         dataset[tag] = RawDataElement(tag, stopped[0] or "OW", UNDEFINED_LENGTH, b"not read", LAST, False, True)
     return dataset
+
+
+def _file_meta(handle: BinaryIO) -> FileMetaDataset:
+    """Group 0002 once more, as it is stored: pydicom has converted what it looked at, and has lost bytes by that."""
+    handle.seek(0)
+    read_preamble(handle, force=True)
+    found = read_dataset(
+        handle, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag >> 16 != FILE_META
+    )
+    return FileMetaDataset(found)
 
 
 def root_elements(source: Dataset | str | Path) -> tuple[dict[int, Element], bool]:
@@ -227,7 +240,7 @@ def numbers(element: Element, vr: str) -> list[int] | list[float] | None:
 
 
 def _dataset(value: object) -> Dataset:
-    if not isinstance(value, Dataset):  # a character set that is stored as a sequence: pydicom decodes it at once
+    if not isinstance(value, Dataset):  # a character set stored as a sequence, or pydicom has tried other VRs
         raise TypeError(type(value).__name__)
     return value
 
@@ -245,5 +258,4 @@ def items(element: Element, encodings: list[str]) -> list[Dataset]:
             raise ValueError(element.tag)  # no standard says how items are written in OW, OF, OL, OD and OV
         if not is_exact(element.data(), implicit=raw.is_implicit_VR, order="<" if raw.is_little_endian else ">"):
             raise ValueError(element.tag)  # pydicom would read beyond the end of an item
-        found: list[Dataset] = list(convert_value("SQ", raw, encodings) or [])
-        return found
+        return [_dataset(each) for each in convert_value("SQ", raw, encodings) or []]
