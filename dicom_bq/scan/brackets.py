@@ -82,7 +82,6 @@ class Nested:
 def nest(tokens: Tokens) -> Nested:
     """Match all brackets of a batch."""
     count, files = len(tokens.position), len(tokens.end)
-    delimiter = tokens.item_end | tokens.sequence_end
     well_formed = np.ones(files, np.bool_)
     defined, close_position, close = _closes(tokens)
     past = tokens.value[defined] + tokens.length[defined] > close_position
@@ -93,17 +92,18 @@ def nest(tokens: Tokens) -> Nested:
         well_formed[tokens.file[~shallow]] = False
     holder = _holders(tokens, level, shallow & np.repeat(well_formed, np.diff(tokens.first)))
 
-    odd_level = (level & 1).astype(np.bool_)
-    bad = odd_level != (tokens.item | tokens.sequence_end)
-    held = holder != NONE
-    bad |= (level > 0) & ~held | (level < 0) | (delimiter & ~held)
-    bad[delimiter] |= tokens.length[holder[delimiter]] != UNDEFINED_LENGTH
-    well_formed[tokens.file[bad]] = False
+    bad = (level & 1) != (tokens.item | tokens.sequence_end)
+    bad |= (level != 0) != (holder != NONE)
+    well_formed[tokens.file[np.flatnonzero(bad)]] = False
 
     content = np.zeros(count, np.uint32)
     content[defined] = tokens.length[defined]
-    ends = np.flatnonzero(delimiter & held)
-    content[holder[ends]] = tokens.position[ends] - tokens.value[holder[ends]]
+    ends = np.flatnonzero(tokens.item_end | tokens.sequence_end)
+    opened = holder[ends]
+    astray = (opened == NONE) | (tokens.length[opened] != UNDEFINED_LENGTH)
+    well_formed[tokens.file[ends[astray]]] = False
+    ends, opened = ends[~astray], opened[~astray]
+    content[opened] = tokens.position[ends] - tokens.value[opened]
     _check_closes(tokens, level, defined, close, close_position, well_formed)
     return Nested(level, holder, content, well_formed)
 
@@ -114,7 +114,8 @@ def _closes(tokens: Tokens) -> tuple[Array, Array, Array]:
     defined = opened[tokens.length[opened] != UNDEFINED_LENGTH]
     file = tokens.file[defined]
     position = np.minimum(tokens.value[defined] + tokens.length[defined], tokens.end[file])
-    return defined, position, np.minimum(np.searchsorted(tokens.position, position), tokens.first[file + 1])
+    token = np.searchsorted(tokens.position, position.astype(np.int32))  # of its type: else all are converted
+    return defined, position, np.minimum(token, tokens.first[file + 1])
 
 
 def levels(tokens: Tokens, close: Array | None = None) -> Array:
