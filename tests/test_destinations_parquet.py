@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_bq.destinations import files, parquet
+from dicom_bq.destinations import files, parquet_parts
 from dicom_bq.destinations.base import Destination, WriteDisposition
 from dicom_bq.destinations.parquet import ParquetDirectory, ParquetFile
 from dicom_bq.destinations.row_groups import MOST_ROWS, row_groups
@@ -90,7 +90,7 @@ def test_appending_to_a_file_again_and_again_does_not_leave_tiny_row_groups(tmp_
 
 
 def test_a_directory_starts_a_new_part_when_one_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_ROWS_OF_A_PART", MOST_ROWS)
+    monkeypatch.setattr(parquet_parts, "_ROWS_OF_A_PART", MOST_ROWS)
     path = tmp_path / "parts"
     assert ParquetDirectory(path).write(FLAT, numbered(100_000), EMPTY) == 100_000
     assert [pq.read_metadata(path / name).num_rows for name in parts_of(path)] == [64_000, 36_000]

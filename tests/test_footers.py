@@ -198,14 +198,21 @@ def test_a_column_larger_than_a_band_is_cut_into_its_sub_fields() -> None:
     assert [leaves(schema) for schema in cut] == [[".Items.item.Code"], [".Items.item.Values.item"]]
 
 
-def test_no_more_bands_are_in_memory_than_there_are_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode, load, lock, alive, most = parquet_file._encode, Group.band, threading.Lock(), 0, 0
+@pytest.mark.parametrize(("encoders", "together"), [(3, 3), (99, parquet_file.MOST_ENCODERS)])
+def test_no_more_bands_are_in_memory_than_there_are_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoders: int, together: int
+) -> None:
+    encode, load, lock, alive, most, loads = parquet_file._encode, Group.band, threading.Lock(), 0, 0, 0
+    first = threading.Barrier(together, timeout=30)
 
     def loading(group: Group, number: int) -> pa.Table:
-        nonlocal alive, most
+        nonlocal alive, most, loads
         with lock:
-            alive += 1
+            alive, loads = alive + 1, loads + 1
             most = max(most, alive)
+            early = loads <= together
+        if early:
+            first.wait()
         return load(group, number)
 
     def encoding(schema: pa.Schema, *few: pa.Table) -> memoryview:
@@ -217,10 +224,8 @@ def test_no_more_bands_are_in_memory_than_there_are_encoders(tmp_path: Path, mon
 
     monkeypatch.setattr(Group, "band", loading)
     monkeypatch.setattr(parquet_file, "_encode", encoding)
-    write(tmp_path / "x", groups(20), 3)
-    assert most == 3
-    write(tmp_path / "x", groups(20), 99)
-    assert most == parquet_file.MOST_ENCODERS
+    write(tmp_path / "x", groups(20), encoders)
+    assert most == together
 
 
 def test_the_room_of_a_group_is_used_again(tmp_path: Path) -> None:
