@@ -173,11 +173,14 @@ class Workers:
                 self._most_workers = len(self._workers)
 
     def _give(self) -> None:
-        for part in list(self._waiting()):
+        """Let workers do parts; not the last there is if they all have some, as this process has none now."""
+        waiting = list(self._waiting())
+        for left, part in zip(range(len(waiting), 0, -1), waiting, strict=True):
             able = [worker for worker in self._workers if worker.ready and len(worker.parts) < self._ahead]
-            if not able or not self._free:
+            worker = min(able, key=lambda worker: len(worker.parts), default=None)
+            if worker is None or not self._free or (left == 1 and worker.parts and not part.suspect):
                 return
-            min(able, key=lambda worker: len(worker.parts)).give(part, self._free.pop())
+            worker.give(part, self._free.pop())
 
     def _listen(self, timeout: float | None) -> None:
         """Take what workers have to say, or wait for it."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ import pytest
 import dicom_bq
 from dicom_bq import job, reading, workers
 from dicom_bq.errors import DestinationError, UsageError, WorkerError
-from dicom_bq.parts import Part
+from dicom_bq.parts import Part, Task
 from dicom_bq.progress import Progressed
-from dicom_bq.rowsfile import SpillFile
+from dicom_bq.rowsfile import NO_FILE, SpillFile
 from tests.handmade import explicit_file, sequence, text
 from tests.instances import instance
 from tests.tables import leftovers
@@ -250,6 +251,39 @@ def test_streamed_rows_are_forgotten(archive: Path, tmp_path: Path, monkeypatch:
 
 
 # Workers that end
+
+
+@dataclass
+class Hand:
+    """Stands in for a worker."""
+
+    parts: list[Part]
+    ready: bool = True
+
+    def give(self, part: Part, file: SpillFile) -> None:
+        part.file = file
+        self.parts.append(part)
+
+
+@pytest.mark.parametrize(
+    ("has", "suspect", "waiting", "given"),
+    [
+        (1, False, 1, 0),
+        (1, False, 2, 1),
+        (0, False, 1, 1),
+        (0, False, 2, 1),
+        (0, False, 3, 2),
+        (1, True, 1, 1),
+        (2, False, 2, 0),
+    ],
+)
+def test_the_last_part_is_for_this_process(has: int, suspect: bool, waiting: int, given: int) -> None:
+    pool = workers.Workers(Task(None, {}, None, rows=False), 2, None, reading.work)
+    hand = Hand([Part([f"{number}"], file=NO_FILE) for number in range(has)])
+    pool._workers = [hand]
+    pool._parts = [*hand.parts, *(Part([f"{number}"], suspect=suspect) for number in range(has, has + waiting))]
+    pool._give()
+    assert len(hand.parts) - has == given
 
 
 def test_a_killed_worker_costs_nothing(

@@ -54,26 +54,27 @@ def _runs(fields: list[tuple[pa.Field, pa.Array]], most_bytes: int) -> Iterator[
     """Runs of fields that have no more bytes, or are one leaf."""
     run, size = list[pa.Field](), 0
     for field, array in fields:
-        if run and size + array.nbytes > most_bytes:
+        more = array.nbytes
+        if run and size + more > most_bytes:
             yield run
             run, size = [], 0
-        pieces = _pieces(field, array, most_bytes)
+        pieces = _pieces(field, array, most_bytes) if more > most_bytes else [field]
         if len(pieces) > 1:
             yield from ([piece] for piece in pieces)
         else:
             run.append(field)
-            size += array.nbytes
+            size += more
     if run:
         yield run
 
 
 def _pieces(field: pa.Field, array: pa.Array, most_bytes: int) -> list[pa.Field]:
-    """A field, or several of the name with some of its sub-fields each."""
+    """A field that is too large, or several of the name with some of its sub-fields each."""
     kind = field.type
-    if array.nbytes > most_bytes and pa.types.is_struct(kind):
+    if pa.types.is_struct(kind):
         children = [(child, array.field(number)) for number, child in enumerate(kind)]
         return [field.with_type(pa.struct(run)) for run in _runs(children, most_bytes)]
-    if array.nbytes > most_bytes and pa.types.is_list(kind):
+    if pa.types.is_list(kind):
         item = kind.value_field
         return [field.with_type(pa.list_(piece)) for piece in _pieces(item, array.values, most_bytes)]
     return [field]
