@@ -57,6 +57,15 @@ READABLE = {
     "zeros beyond the first read, explicit": explicit_file(bytes(70_000)),
     "a sequence in file meta information": PREFIX + explicit(0x00020000, "SQ", b"") + SYNTAX_ALONE[132:] + IDENTITY,
     "elements behind many zeros": implicit_file(bytes(16_000), implicit(0x00100020, b"ID-1")),
+    "a private creator that is a sequence": explicit_file(
+        explicit(0x00290010, "SQ", item(PATIENT)), explicit(0x00291010, "UN", b"12")
+    ),
+    "a private creator of undefined length": implicit_file(
+        implicit(0x7FE10010, b"", UNDEFINED), item(b""), implicit(SEQUENCE_END), implicit(0x7FE110FF, b"1234")
+    ),
+    "a private creator of bytes": explicit_file(
+        explicit(0x00190010, "OB", b"GEMS_ACQU_01"), explicit(0x00191002, "UN", b"\1\0\0\0")
+    ),
 }
 OTHERS = {
     "a delimiter that is none": explicit_file(explicit(0x00880200, "SQ", b""), WRONG_DELIMITER, PATIENT),

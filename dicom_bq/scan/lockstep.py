@@ -55,7 +55,7 @@ from dicom_bq.scan.lanes import (
     vr_table,
 )
 from dicom_bq.scan.rows import Form
-from dicom_bq.scan.tables import LONG, SQ
+from dicom_bq.scan.tables import CREATORS, LONG, SQ
 from dicom_bq.spans import contents, gather, ranges
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -330,8 +330,11 @@ def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
         return opaque.has(word)
     found = np.zeros(len(word), np.bool_)
     stored = np.flatnonzero(opaque_codes()[code])
-    # no dictionary reads a private OB as anything
-    found[stored] = opaque.has(word[stored]) | (word[stored] & 1 == 1)
+    word = word[stored]
+    element = word >> np.uint32(16)
+    # no dictionary reads a private OB as anything, but its creator as a name (PS3.5 7.8.1)
+    private = (word & 1 == 1) & ((element < CREATORS[0]) | (element > CREATORS[1]))
+    found[stored] = opaque.has(word) | private
     return found
 
 

@@ -13,6 +13,8 @@ PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 LONG = 0x80
 """Added to a VR number in the code table when the length has 32 bits (PS3.5 7.1.2)."""
 SQ, UN = VR_NUMBER["SQ"], VR_NUMBER["UN"]
+CREATORS = 0x10, 0xFF
+"""First and last element of a private group that names a creator (PS3.5 7.8.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def tables() -> Tables:
 
 
 def is_never_read(tag: int, vr: int) -> bool:
-    """Whether no column needs the value: an excluded VR, unless the dictionary would read the bytes as something.
+    """Whether no column needs the value: an excluded VR, unless the bytes are read as something else all the same.
 
     Args:
         tag: The element's tag.
@@ -62,7 +64,7 @@ def is_never_read(tag: int, vr: int) -> bool:
     """
     known = tables()
     if vr in known.opaque:
-        return not _is_typed(tag)
+        return not (_is_typed(tag) or (tag >> 16 & 1 and CREATORS[0] <= tag & 0xFFFF <= CREATORS[1]))
     return vr in (0, UN) and tag in known.opaque_tags
 
 

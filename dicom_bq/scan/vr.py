@@ -17,6 +17,7 @@ import pyarrow as pa
 import vr_rules
 from dicom_bq import dictionary
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+from dicom_bq.scan.tables import CREATORS
 from dicom_bq.spans import distinct_values
 
 T = TypeVar("T")
@@ -85,10 +86,10 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
     tag = table.tag[rows]
     vr = np.full(len(rows), UN, np.uint8)
     element = tag & 0xFFFF
-    vr[(element >= 0x10) & (element <= 0xFF)] = LO
+    vr[(element >= CREATORS[0]) & (element <= CREATORS[1])] = LO
     odd = np.flatnonzero(table.tag & 0x00010000)
     number = table.tag[odd] & 0xFFFF
-    creators = odd[np.flatnonzero((number >= 0x10) & (number <= 0xFF))]
+    creators = odd[np.flatnonzero((number >= CREATORS[0]) & (number <= CREATORS[1]))]
     data = np.flatnonzero(element >= 0x1000)
     if not len(creators) or not len(data):
         return vr
@@ -109,8 +110,9 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
 
 
 def _creator_names(table: ElementTable, creators: npt.NDArray[np.int64]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Distinct private creators, and the number of each creator row's own."""
-    names, number_of = distinct_values(table.arena, table.offset[creators], table.length[creators])
+    """Distinct private creators, and the number of each creator row's own; a sequence names none."""
+    named = ~table.walked[creators]
+    names, number_of = distinct_values(table.arena, table.offset[creators] * named, table.length[creators] * named)
     return [name.decode("latin-1").strip(" \0") for name in names], number_of
 
 
