@@ -69,7 +69,8 @@ def _encoded(groups: Iterable[Group], encoders: int) -> Iterator[tuple[Group, me
         yield from ((group, _encode_band(group, number)) for group, number in bands)
         return
     waiting: deque[tuple[Group, Future[memoryview]]] = deque()
-    with ThreadPoolExecutor(encoders) as pool:
+    pool = ThreadPoolExecutor(encoders)
+    try:
         for group, number in bands:
             waiting.append((group, pool.submit(_encode_band, group, number)))
             if len(waiting) == MOST_AHEAD:
@@ -78,6 +79,8 @@ def _encoded(groups: Iterable[Group], encoders: int) -> Iterator[tuple[Group, me
         while waiting:
             done, future = waiting.popleft()
             yield done, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # of a job that is stopped, nobody waits for what has not begun
 
 
 def _encode_band(group: Group, number: int) -> memoryview:
