@@ -78,7 +78,7 @@ def write(path: Path, tables: Iterable[pa.Table], encoders: int, schema: pa.Sche
 def written_by_arrow(tables: Iterable[pa.Table]) -> bytes:
     """The file that one thread writes, row group after row group."""
     sink = io.BytesIO()
-    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd", data_page_size=parquet_file.PAGE_BYTES) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=table.num_rows)
     return sink.getvalue()

@@ -91,6 +91,7 @@ class Waiting:
 
     def done(self, group: Group) -> None:
         """Let another group have the room."""
+        memory.release()  # of what writing it took
         group.file.clear()
         self._free.append(group.file)
 
