@@ -20,7 +20,7 @@ MOST_ENCODERS = 4
 MOST_AHEAD = 16
 """Bands that are given out, so that threads have something to do while the next group is gathered."""
 PAGE_BYTES = 256 << 10
-"""A page of as many bytes waits as 16 times as many of indices and levels until it is written: 8 MiB with Arrow's 1 MiB."""
+"""Until a page is written its values wait as indices and levels: up to 8 MiB of them with Arrow's own 1 MiB."""
 MAGIC, LENGTH = b"PAR1", 4
 """What a Parquet file begins and ends with; bytes of the number before the end that says how long the footer is."""
 
