@@ -240,11 +240,28 @@ def test_the_room_of_a_group_is_used_again(tmp_path: Path) -> None:
 
 
 def test_a_group_is_full_when_one_of_its_bands_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (batch,) = next(groups(1, rows=100)).to_batches()
+    (batch,) = next(groups(1, rows=500)).to_batches()
     largest = max(band.of(batch).nbytes for band in bands(batch))
     monkeypatch.setattr("dicom_bq.destinations.waiting.MOST_BYTES", 3 * largest + 4096)
     with Waiting(tmp_path) as waiting:
-        assert [group.rows for group in waiting.groups([batch] * 7)] == [300, 300, 100]
+        assert [group.rows for group in waiting.groups([batch] * 7)] == [1500, 1500, 500]
+
+
+def test_small_batches_wait_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (table,) = groups(1, rows=700)
+    with Waiting(tmp_path) as waiting:
+        (group,) = waiting.groups(batch for row in range(700) for batch in table.slice(row, 1).to_batches())
+        assert group.rows == 700
+        assert len(group.extents) == 2
+        assert pa.concat_tables([group.band(0)]).num_rows == 700
+        monkeypatch.setattr("dicom_bq.destinations.waiting.ENOUGH_BYTES", table.nbytes // 10)
+        (group,) = waiting.groups(batch for row in range(700) for batch in table.slice(row, 1).to_batches())
+        assert len(group.extents) > 9
+    write_small = tmp_path / "small"
+    with Waiting(tmp_path) as waiting:
+        rows = waiting.groups(batch for row in range(700) for batch in table.slice(row, 1).to_batches())
+        write_groups(write_small, SCHEMA, rows, waiting)
+    assert pq.read_table(write_small).equals(table)
 
 
 def test_what_fails_in_an_encoder_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ MOST_BYTES = 16 << 20
 """Arrow bytes of one band of a group: with what comes of writing it, no more than reading a batch of files takes."""
 MOST_WAITING = 160 << 20
 """Bytes on disk of one group: 20,000 rows and more of 1,600 leaves."""
+ENOUGH_ROWS, ENOUGH_BYTES = 500, 4 << 20
+"""Of what waits together, where there is so much: each time it takes the room of a schema as well, some 100 KB."""
 
 
 @dataclass(slots=True)
@@ -30,12 +32,14 @@ class Group:
         bands: Each with its part of the rows.
         rows: How many there are.
         extents: Of each batch, its bands in the file.
+        sizes: Bytes of each band.
     """
 
     file: SpillFile
     bands: list[Band]
     rows: int = 0
     extents: list[list[Extent]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Have a batch wait.
@@ -45,14 +49,15 @@ class Group:
         """
         self.extents.append([self.file.append(band.of(batch)) for band in self.bands])
         self.rows += batch.num_rows
+        before = self.sizes or [0] * len(self.bands)
+        self.sizes = [size + extent.length for size, extent in zip(before, self.extents[-1], strict=True)]
 
     @property
     def full(self) -> bool:
         """Whether another batch such as the last would be too much."""
-        sizes = [[extent.length for extent in batch] for batch in [*self.extents, self.extents[-1]]]
-        of_bands = [sum(band) for band in zip(*sizes, strict=True)]
-        more = self.rows // len(self.extents)
-        return max(of_bands) > MOST_BYTES or sum(of_bands) > MOST_WAITING or self.rows + more > MOST_ROWS
+        sizes = [size + extent.length for size, extent in zip(self.sizes, self.extents[-1], strict=True)]
+        rows = self.rows + self.rows // len(self.extents)
+        return max(sizes) > MOST_BYTES or sum(sizes) > MOST_WAITING or rows > MOST_ROWS
 
     def band(self, number: int) -> pa.Table:
         """All rows, as far as they are in a band."""
@@ -78,7 +83,7 @@ class Waiting:
             OSError: The disk is full, or fails.
         """
         group: Group | None = None
-        for batch in cut(batches, MOST_ROWS):
+        for batch in _enough(cut(batches, MOST_ROWS)):
             group = group or Group(self._file(), bands(batch))
             group.add(batch)
             del batch
@@ -106,3 +111,24 @@ class Waiting:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def _enough(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches that are small put together; none is kept longer than it is wanted."""
+    held, rows, size = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        held.append(batch)
+        del batch
+        if rows >= ENOUGH_ROWS or size >= ENOUGH_BYTES:
+            yield from _together(held)
+            rows = size = 0
+    yield from _together(held)
+
+
+def _together(held: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches of a list as one, if that can be; the list is empty afterwards."""
+    if len(held) > 1:
+        held[:] = pa.Table.from_batches(held).combine_chunks().to_batches()
+    while held:
+        yield held.pop(0)
