@@ -464,7 +464,7 @@ def test_killed_at_random(nursery: Nursery, archive: Path, tmp_path: Path, name:
 
 @pytest.fixture
 def bulky(tmp_path: Path) -> Path:
-    """Files of which every part of five is 150 KB on disk: LZ4 makes nothing shorter in which nothing is repeated."""
+    """Files of which every part of five is 100 KB on disk, however it is compressed."""
     rng = random.Random(1)
     for number in range(25):
         value = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=30_000))
@@ -492,7 +492,7 @@ def test_a_limit_is_met_and_lifted(nursery: Nursery, bulky: Path, tmp_path: Path
     prepare(tmp_path, "x.parquet")
     old = contents(tmp_path / "x.parquet")
     full.touch()
-    nursery.code += LIMITED.format(full=str(full), size=375_000)
+    nursery.code += LIMITED.format(full=str(full), size=250_000)
     command = ("export", str(bulky), str(tmp_path / "x.parquet"), *APPEND)
     assert nursery.run(*command) == 3, nursery.log.read_text()
     said = nursery.log.read_text()
