@@ -282,7 +282,7 @@ def test_a_destination_whose_code_quotes_rows(
         raise pa.ArrowInvalid(message)
 
     # The one in its own module last: who imports it then would keep it.
-    for module in ("destinations.duckdb_stream", "destinations.parquet", "conform"):
+    for module in ("destinations.duckdb_stream", "destinations.parquet_parts", "conform"):
         monkeypatch.setattr(f"dicom_bq.{module}.conform", quoting)
     shell.silent("export", few, shell.folder / destination)
 
