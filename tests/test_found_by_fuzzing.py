@@ -217,6 +217,11 @@ COMPARED = {
     "file meta information that is not ASCII": meta(EXPLICIT) + explicit(0x00020016, "AE", b"caf\xe9") + PATIENT,
     "a transfer syntax that nobody knows": meta("1.2.3") + text(0x00100020, "LO", "ID-1"),
     "no transfer syntax": meta(None) + text(0x00100020, "LO", "ID-1"),
+    "a pixel representation that has items": explicit_file(
+        explicit(0x00280103, "SQ", open_item(b""), UNDEFINED),
+        implicit(SEQUENCE_END),
+        explicit(0x00280106, "US", b"\1\0"),
+    ),
     "a transfer syntax behind a space": PREFIX + text(0x00020010, "UI", " " + EXPLICIT) + PATIENT,
     "a first element of AT": PREFIX + explicit(0x00020002, "AT", b"\1\2\3") + SYNTAX_ALONE[132:] + PATIENT,
     "a group length in the data set": explicit_file(explicit(0x00080000, "UL", bytes(4)), PATIENT),

@@ -227,7 +227,7 @@ def _text_of(value: object) -> str:
 
 
 def numbers(element: Element, vr: str) -> list[int] | list[float] | None:
-    """The numbers of an element read as `vr`; None when its bytes are not a whole number of them."""
+    """The numbers of an element read as `vr`; None when its bytes are not a whole number of them, or it has items."""
     if element.raw is None:
         value = element.value
     elif len(element.data()) % NUMBER[vr]:
@@ -236,6 +236,8 @@ def numbers(element: Element, vr: str) -> list[int] | list[float] | None:
         with _pydicom_may_fail():
             value = convert_value(vr, element.read_as(vr))
     many = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if any(isinstance(each, Dataset) for each in many):
+        return None
     return [int(each) if vr not in {"FL", "FD"} else float(each) for each in many]
 
 
