@@ -88,7 +88,7 @@ class Waiting:
             group.add(batch)
             del batch
             if group.full:
-                memory.release()  # of what gathering took
+                _release(group)
                 yield group
                 group = None
         if group:
@@ -96,7 +96,7 @@ class Waiting:
 
     def done(self, group: Group) -> None:
         """Let another group have the room."""
-        memory.release()  # of what writing it took
+        _release(group)
         group.file.clear()
         self._free.append(group.file)
 
@@ -111,6 +111,12 @@ class Waiting:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def _release(group: Group) -> None:
+    """Give back what gathering or writing took; after little of it that takes longer than it is worth."""
+    if sum(group.sizes) > MOST_WAITING // 2:
+        memory.release()
 
 
 def _enough(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
