@@ -280,9 +280,9 @@ class Reading:
         from dicom_bq.scan.files import scan_files
         from dicom_bq.scan.outcome import ScanOptions
 
-        default = ScanOptions()
+        limit, default = self.options.get("max_header_bytes"), ScanOptions()
         options = ScanOptions(
-            max_header_bytes=self.options.get("max_header_bytes", default.max_header_bytes),
+            max_header_bytes=default.max_header_bytes if limit is None else limit,
             max_round_bytes=self.round_bytes or default.max_round_bytes,
         )
         scanned = scan_files(uris, options, members)

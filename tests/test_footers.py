@@ -68,11 +68,11 @@ def groups(count: int, rows: int = 3) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(made, SCHEMA)
 
 
-def write(path: Path, tables: Iterable[pa.Table], encoders: int, schema: pa.Schema = SCHEMA) -> int:
+def write(path: Path, tables: Iterable[pa.Table], encoders: int) -> int:
     """Write each table as a row group, in bands."""
     with Waiting(path.parent) as waiting:
         groups = (group for table in tables for group in waiting.groups(table.to_batches()))
-        return write_groups(path, schema, groups, waiting, encoders)
+        return write_groups(path, SCHEMA, groups, waiting, encoders)
 
 
 def written_by_arrow(tables: Iterable[pa.Table]) -> bytes:
@@ -253,7 +253,7 @@ def test_small_batches_wait_together(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (group,) = waiting.groups(batch for row in range(700) for batch in table.slice(row, 1).to_batches())
         assert group.rows == 700
         assert len(group.extents) == 2
-        assert pa.concat_tables([group.band(0)]).num_rows == 700
+        assert group.band(0).num_rows == 700
         monkeypatch.setattr("dicom_bq.destinations.waiting.ENOUGH_BYTES", table.nbytes // 10)
         (group,) = waiting.groups(batch for row in range(700) for batch in table.slice(row, 1).to_batches())
         assert len(group.extents) > 9

@@ -1,7 +1,7 @@
 """Bands: a schema cut into runs of columns, so that a row group is written one of them at a time.
 
 What it takes to write a row group is memory for the columns that are written together. A row group of 20,000 instances
-has 90 MB; in bands of a sixteenth each it takes 6 MB. A column that is larger than that by itself, a list of structures
+has 90 MB; in bands of an eighth each it takes 11 MB. A column that is larger than that by itself, a list of structures
 such as OtherElements, is cut into some of its sub-fields at a time. Parquet stores every leaf by itself, with the lists
 and structures around it written down as levels: its pages are the same whatever is beside it.
 """

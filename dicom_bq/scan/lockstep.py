@@ -55,7 +55,7 @@ from dicom_bq.scan.lanes import (
     vr_table,
 )
 from dicom_bq.scan.rows import Form
-from dicom_bq.scan.tables import CREATORS, LONG, SQ
+from dicom_bq.scan.tables import LONG, SQ, names_creator
 from dicom_bq.spans import contents, gather, ranges
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -331,9 +331,8 @@ def _opaque(word: Array, code: Array, *, implicit: bool) -> Array:
     found = np.zeros(len(word), np.bool_)
     stored = np.flatnonzero(opaque_codes()[code])
     word = word[stored]
-    element = word >> np.uint32(16)
-    # no dictionary reads a private OB as anything, but its creator as a name (PS3.5 7.8.1)
-    private = (word & 1 == 1) & ((element < CREATORS[0]) | (element > CREATORS[1]))
+    # no dictionary reads a private OB as anything, but its creator as a name
+    private = (word & 1 == 1) & ~names_creator(word >> np.uint32(16))
     found[stored] = opaque.has(word) | private
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import vr_rules
 from dicom_bq import dictionary
@@ -13,8 +14,6 @@ PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 LONG = 0x80
 """Added to a VR number in the code table when the length has 32 bits (PS3.5 7.1.2)."""
 SQ, UN = VR_NUMBER["SQ"], VR_NUMBER["UN"]
-CREATORS = 0x10, 0xFF
-"""First and last element of a private group that names a creator (PS3.5 7.8.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,13 @@ def is_never_read(tag: int, vr: int) -> bool:
     """
     known = tables()
     if vr in known.opaque:
-        return not (_is_typed(tag) or (tag >> 16 & 1 and CREATORS[0] <= tag & 0xFFFF <= CREATORS[1]))
+        return not (_is_typed(tag) or (tag >> 16 & 1 and names_creator(tag & 0xFFFF)))
     return vr in (0, UN) and tag in known.opaque_tags
+
+
+def names_creator(element: Any) -> Any:  # noqa: ANN401 (a number, or an array of numbers)
+    """Whether an element of a private group, given without its group, names a creator (PS3.5 7.8.1)."""
+    return (element >= 0x10) & (element <= 0xFF)
 
 
 def _is_typed(tag: int) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import vr_rules
 from dicom_bq import dictionary
 from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
-from dicom_bq.scan.tables import CREATORS
+from dicom_bq.scan.tables import names_creator
 from dicom_bq.spans import distinct_values
 
 T = TypeVar("T")
@@ -86,10 +86,9 @@ def _private(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
     tag = table.tag[rows]
     vr = np.full(len(rows), UN, np.uint8)
     element = tag & 0xFFFF
-    vr[(element >= CREATORS[0]) & (element <= CREATORS[1])] = LO
+    vr[names_creator(element)] = LO
     odd = np.flatnonzero(table.tag & 0x00010000)
-    number = table.tag[odd] & 0xFFFF
-    creators = odd[np.flatnonzero((number >= CREATORS[0]) & (number <= CREATORS[1]))]
+    creators = odd[np.flatnonzero(names_creator(table.tag[odd] & 0xFFFF))]
     data = np.flatnonzero(element >= 0x1000)
     if not len(creators) or not len(data):
         return vr
