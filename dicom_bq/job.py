@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Unpack
 from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
+from dicom_bq.processors import processes
 from dicom_bq.progress import Progress, Watched, silent
-from dicom_bq.reading import ROUND_BYTES, Instances, Reading, ReadOptions, Source, worker_count
+from dicom_bq.reading import ROUND_BYTES, Instances, Reading, ReadOptions, Source
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
@@ -187,7 +188,8 @@ def export(
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
-    target = resolve(destination, table=table, bigquery=bigquery, command=command, encoders=worker_count(options))
+    encoders = processes(options.get("workers"))
+    target = resolve(destination, table=table, bigquery=bigquery, command=command, encoders=encoders)
     selection = _selection(filter_file, deduplicate=deduplicate)
     reading = Reading(schema, options, selection=selection)
     name = target.uri if target.capabilities.remote else os.fspath(destination)

@@ -17,3 +17,8 @@ def processors() -> int:
     else:
         count = os.cpu_count()
     return max(1, min(count or 1, MOST_WORKERS))
+
+
+def processes(asked: int | None) -> int:
+    """As many as are asked for; by default one for each processor."""
+    return processors() if asked is None else asked

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 from dicom_bq.errors import UsageError
 from dicom_bq.listing import Listing, make_parts
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
-from dicom_bq.processors import MOST_WORKERS, processors
+from dicom_bq.processors import MOST_WORKERS, processes
 from dicom_bq.progress import Progress, Progressed, silent
 from dicom_bq.report import ReadReport
 from dicom_bq.rowsfile import NO_FILE, NOWHERE, SpillFile
@@ -170,7 +170,7 @@ class Reading:
 
     @property
     def _workers(self) -> int:
-        return worker_count(self.options)
+        return processes(self.options.get("workers"))
 
     def _paths(self, paths: Iterator[Any]) -> Iterator[Built]:
         return self.sources(tuple(paths))
@@ -342,12 +342,6 @@ class Reading:
             max_sequence_bytes=self.options.get("max_sequence_bytes"),
             include_source_store=self.options.get("include_source_store", False),
         )
-
-
-def worker_count(options: ReadOptions) -> int:
-    """Processes that read."""
-    asked = options.get("workers")
-    return processors() if asked is None else asked
 
 
 def work(task: Task, order: Order) -> Answer:

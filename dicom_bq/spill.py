@@ -6,12 +6,14 @@ import contextlib
 import functools
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from dicom_bq import memory
 from dicom_bq.errors import kept_in
+from dicom_bq.processors import processes
 from dicom_bq.rowsfile import Extent, RowsFile, SpillFile
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from dicom_bq.reading import Built, ReadOptions
     from dicom_bq.schema import TableSchema
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def assemble(
         batches: Are consumed at once when the schema is not known, else as the rows are asked for.
         schema: The schema they were built with, None when each has the columns that it has values for.
         spill: Holds the rows in the meantime.
-        options: Decide the columns that a table has without any values.
+        options: Decide the columns that a table has without any values, and whether there is a second processor.
 
     Returns:
         The schema, and the rows in its form.
@@ -151,7 +155,19 @@ def assemble(
     schemas = _spilled(batches, spill)
     schema = union(schemas, options)
     memory.release()
-    return schema, conformed(spill.batches(), schema)
+    rows = conformed(spill.batches(), schema)
+    return schema, rows if processes(options.get("workers")) == 1 else ahead(rows)
+
+
+def ahead(batches: Iterator[T]) -> Generator[T]:
+    """The same, each made by another thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            held = [batch]
+            del batch  # it is not kept longer than it is wanted
+            yield held.pop()
 
 
 def union(schemas: Iterable[TableSchema], options: ReadOptions) -> TableSchema:

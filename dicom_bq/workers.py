@@ -36,6 +36,8 @@ Note: TypeAlias = Callable[[Part, Summary], None]
 
 AHEAD, AHEAD_OF_WRITING = 2, 4
 """Parts that a worker has at a time, so that it need not wait while this process reads a part, or writes rows."""
+START = 2
+"""Parts that this process can read while a worker starts: from the third on, one waits for that worker."""
 MOST_ENDS = 24
 """Workers that end before their time while no part gets done. Halving a part of 1,000 files ends 11 of them."""
 
@@ -46,16 +48,17 @@ class Worker:
     Attributes:
         parts: In the order that they are done in.
         connection: To the process.
-        ready: Whether it has said that it can take a task and parts.
+        ready: Whether it has started.
 
     Args:
+        task: What all parts are read for.
         files: What it may write to.
 
     Raises:
         OSError: There can be no more processes.
     """
 
-    def __init__(self, files: Sequence[SpillFile]) -> None:
+    def __init__(self, task: Task, files: Sequence[SpillFile]) -> None:
         self.parts: deque[Part] = deque()
         self.ready = False
         self.connection, theirs = multiprocessing.Pipe()
@@ -68,10 +71,6 @@ class Worker:
                 pass_fds=[theirs.fileno(), *(file.descriptor for file in files)],
                 process_group=0,  # Ctrl-C is for this process alone, which then stops the others
             )
-
-    def begin(self, task: Task) -> None:
-        """Tell it what all parts are read for."""
-        self.ready = True
         self._send(task)
 
     def give(self, part: Part, file: SpillFile) -> None:
@@ -168,19 +167,23 @@ class Workers:
             self._free = self._files.copy()
         while len(self._workers) < min(self._most_workers, wanted):
             try:
-                self._workers.append(Worker(self._files))
+                self._workers.append(Worker(self._task, self._files))
             except OSError:  # no more processes here, at least for the time being: fewer will do
                 self._most_workers = len(self._workers)
 
     def _give(self) -> None:
         """Let workers do parts; not the last there is if they all have some, as this process has none now."""
         waiting = list(self._waiting())
-        for left, part in zip(range(len(waiting), 0, -1), waiting, strict=True):
-            able = [worker for worker in self._workers if worker.ready and len(worker.parts) < self._ahead]
+        for left, part in zip(range(len(waiting) - 1, -1, -1), waiting, strict=True):
+            able = [worker for worker in self._workers if self._can_take(worker, left)]
             worker = min(able, key=lambda worker: len(worker.parts), default=None)
-            if worker is None or not self._free or (left == 1 and worker.parts and not part.suspect):
+            if worker is None or not self._free or (not left and worker.parts and not part.suspect):
                 return
             worker.give(part, self._free.pop())
+
+    def _can_take(self, worker: Worker, left: int) -> bool:
+        """Whether a worker can be given a part, of which then so many are left."""
+        return len(worker.parts) < self._ahead if worker.ready else left >= START and not worker.parts
 
     def _listen(self, timeout: float | None) -> None:
         """Take what workers have to say, or wait for it."""
@@ -195,7 +198,7 @@ class Workers:
 
     def _hear(self, worker: Worker, message: Answer) -> None:
         if not worker.ready:
-            worker.begin(self._task)
+            worker.ready = True
             return
         self._ends = 0
         self._answer(worker.parts.popleft(), message)
@@ -233,7 +236,7 @@ class Workers:
         for part in worker.parts:
             self._release(part)
             part.file = None
-        if worker.parts:
+        if worker.parts and worker.ready:  # one that has not started has not read anything
             self._suspect(worker.parts[0], how)
 
     def _suspect(self, part: Part, how: str) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from dicom_bq.errors import DestinationError, SchemaConflictError
 from dicom_bq.schema import TableSchema, schema_from_keywords
-from dicom_bq.spill import Spill, assemble, union
+from dicom_bq.spill import Spill, ahead, assemble, union
 
 
 def batch(**columns: list[object]) -> pa.RecordBatch:
@@ -107,6 +110,44 @@ def test_rows_of_a_known_schema_do_not_wait(tmp_path: Path) -> None:
         assert next(rows).num_rows == 1
         assert len(list(taken)) == 1  # the second is still to be read
         assert list(spill.batches()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_next_rows_are_made_ahead_where_there_are_several_processes(tmp_path: Path, workers: int) -> None:
+    makers = set[threading.Thread]()
+    with Spill(str(tmp_path)) as spill:
+        taken = spill.taken
+
+        def noted(*place: Any) -> pa.RecordBatch:
+            makers.add(threading.current_thread())
+            return taken(*place)
+
+        spill.taken = noted  # type: ignore[method-assign]
+        _, rows = assemble([built("PatientID", rows=count) for count in (3, 1, 2)], None, spill, {"workers": workers})
+        assert [row.num_rows for row in rows] == [3, 1, 2]
+    assert (threading.current_thread() in makers) is (workers == 1)
+    assert len(makers) == 1
+
+
+def test_one_is_made_ahead_and_no_more() -> None:
+    made = list[int]()
+    rows = ahead(made.append(number) or number for number in range(5))  # type: ignore[func-returns-value]
+    assert made == []
+    assert next(rows) == 0
+    rows.close()
+    assert made == [0, 1]
+
+
+def test_what_making_rows_raises_is_raised_in_its_place() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise DestinationError(destination="x", reason="the disk fails", advice="Try again")
+
+    rows = ahead(broken())
+    assert next(rows) == 1
+    with pytest.raises(DestinationError, match="the disk fails"):
+        next(rows)
+    assert not any(thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate())
 
 
 def test_union_has_what_every_table_has() -> None:

@@ -31,17 +31,18 @@ from tests.tables import leftovers
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "fixtures" / "dicom"
+LISTEN = workers.Workers._listen
 
 
 @pytest.fixture(autouse=True)
 def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[workers.Worker, Part]]:
     """What workers have been given. Parts are small, and none is done before the workers are there."""
     record: list[tuple[workers.Worker, Part]] = []
-    listen, give = workers.Workers._listen, workers.Worker.give
+    give = workers.Worker.give
 
     def patient(self: workers.Workers, timeout: float | None) -> None:
         waiting = self._workers and not all(worker.ready for worker in self._workers)
-        listen(self, None if waiting else timeout)
+        LISTEN(self, None if waiting else timeout)
 
     def recorded(self: workers.Worker, part: Part, file: SpillFile) -> None:
         record.append((self, part))
@@ -286,6 +287,17 @@ def test_the_last_part_is_for_this_process(has: int, suspect: bool, waiting: int
     assert len(hand.parts) - has == given
 
 
+@pytest.mark.parametrize(("has", "waiting", "given"), [(0, 2, 0), (0, 3, 1), (0, 9, 1), (1, 9, 0)])
+def test_one_part_waits_for_a_worker_that_starts(has: int, waiting: int, given: int) -> None:
+    """If as many are left as this process can read meanwhile."""
+    pool = workers.Workers(Task(None, {}, None, rows=False), 2, None, reading.work)
+    hand = Hand([Part([f"{number}"], file=NO_FILE) for number in range(has)], ready=False)
+    pool._workers = [hand]
+    pool._parts = [*hand.parts, *(Part([f"{number}"]) for number in range(has, has + waiting))]
+    pool._give()
+    assert len(hand.parts) - has == given
+
+
 def test_a_killed_worker_costs_nothing(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_here: None
 ) -> None:
@@ -339,6 +351,18 @@ def test_workers_that_never_begin(
     with pytest.raises(WorkerError, match=r"25 worker processes ended .* exit code 9\. Is there memory enough"):
         dicom_bq.export(archive, tmp_path / "x.parquet", workers=3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
+
+
+def test_no_file_is_to_blame_for_workers_that_never_begin(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[Any]
+) -> None:
+    monkeypatch.setattr(workers.Workers, "_listen", LISTEN)
+    monkeypatch.setattr(workers, "BOOTSTRAP", "import time; time.sleep(0.2); raise SystemExit(9)")
+    report = dicom_bq.export(archive, tmp_path / "x.parquet", workers=2)
+    assert report.exported == 18
+    assert given
+    assert not any(part.suspect for _, part in given)
+    assert "internal" not in {failure.code for failure in report.failures}
 
 
 def test_no_more_processes_to_be_had(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,10 @@ _keywords: dict[str, Any] = {}
 
 def prepare(options: Mapping[str, object], name: str = "product.parquet") -> None:
     """Imports, the directory to read when it is to be all of it, and a place to write to."""
+    from dicom_bq import memory
     from dicom_bq.reading import ReadOptions
+
+    memory.settle()
 
     global _directory, _keywords, _target  # noqa: PLW0603
     _keywords = {"workers": 1} | {keyword: options[keyword] for keyword in KEYWORDS if keyword in options}
