@@ -1,14 +1,14 @@
 """DA, TM and DT to days and microseconds (PS3.5 6.2).
 
-Nearly every date is ``YYYYMMDD`` and every time ``HHMMSS`` with or without a fraction: those are read from their
-digits, all at once. What looks different goes through a pattern, once a distinct text.
+Nearly every date is ``YYYYMMDD``, every time ``HHMMSS`` with or without a fraction, and every date and time both of
+them: those are read from their digits, all at once. What looks different goes through a pattern, once a distinct text.
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -112,6 +112,11 @@ def parse_date_time(text: str, zone: int) -> Parsed:
     return (instant, _repair(fraction, stop)) if FIRST_INSTANT <= instant <= LAST_INSTANT else None
 
 
+def _offsets(values: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Where each text begins, and the last one ends."""
+    return np.frombuffer(values.buffers()[1], np.int32, len(values) + 1 + values.offset)[values.offset :]
+
+
 def _digits(
     values: pa.StringArray, width: int, point: int | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -120,8 +125,7 @@ def _digits(
     Returns:
         Digits, shape (n, width), 0 at the full stop; positions of those values.
     """
-    offsets = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1 + values.offset)[values.offset :]
-    data = values.buffers()[2]
+    offsets, data = _offsets(values), values.buffers()[2]
     at = np.flatnonzero(np.diff(offsets) == width)
     if not len(at) or data is None:
         return np.zeros((0, width), np.int64), np.zeros(0, np.int64)
@@ -135,37 +139,77 @@ def _digits(
 
 
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_TENTHS = 10 ** np.arange(5, -1, -1)
+"""Microseconds of the digits of a fraction."""
 
 
-def _plain_dates(values: pa.StringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Days of every valid ``YYYYMMDD``, and where one is."""
-    result, done = np.zeros(len(values), np.int64), np.zeros(len(values), np.bool_)
-    digits, at = _digits(values, 8)
+Plain = tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+"""Numbers, and which of them are right."""
+
+
+def _days(digits: npt.NDArray[np.int64]) -> Plain:
+    """Days since 1970-01-01 of ``YYYYMMDD``, and which of them there are."""
     year = digits[:, :4] @ [1000, 100, 10, 1]
     month, day = digits[:, 4] * 10 + digits[:, 5], digits[:, 6] * 10 + digits[:, 7]
     leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     good = (year > 0) & (month > 0) & (month < 13) & (day > 0) & (day <= _MONTH_DAYS[np.minimum(month, 12)] + leap)
-    months = ((year[good] - 1970) * 12 + month[good] - 1).astype("datetime64[M]")
-    result[at[good]] = months.astype("datetime64[D]").astype(np.int64) + day[good] - 1
-    done[at[good]] = True
-    return result, done
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    return months.astype("datetime64[D]").astype(np.int64) + day - 1, good
 
 
-def _plain_times(values: pa.StringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _microseconds(digits: npt.NDArray[np.int64]) -> Plain:
+    """Microseconds since midnight of ``HHMMSS`` and ``HHMMSS.F`` of up to six digits, and which of them there are."""
+    hour, minute, second = (digits[:, first] * 10 + digits[:, first + 1] for first in (0, 2, 4))
+    fraction = digits[:, 7:] @ _TENTHS[: max(digits.shape[1] - 7, 0)]
+    clock = (hour * 3600 + minute * 60 + second) * 1_000_000 + fraction
+    return clock, (hour < 24) & (minute < 60) & (second < 60)
+
+
+def _plain_dates(values: pa.StringArray) -> Plain:
+    """Days of every valid ``YYYYMMDD``, and where one is."""
+    digits, at = _digits(values, 8)
+    return _put(len(values), [(at, *_days(digits))])
+
+
+def _plain_times(values: pa.StringArray) -> Plain:
     """Microseconds of every valid ``HHMMSS`` and ``HHMMSS.F`` of up to six digits, and where one is."""
-    result, done = np.zeros(len(values), np.int64), np.zeros(len(values), np.bool_)
-    for width in (6, *range(8, 14)):
-        digits, at = _digits(values, width, 6 if width > 6 else None)
-        hour, minute, second = (digits[:, first] * 10 + digits[:, first + 1] for first in (0, 2, 4))
-        good = (hour < 24) & (minute < 60) & (second < 60)
-        fraction = digits[:, 7:] @ (10 ** np.arange(5, 12 - width, -1)) if width > 6 else 0
-        result[at[good]] = ((hour * 3600 + minute * 60 + second) * 1_000_000 + fraction)[good]
-        done[at[good]] = True
+    found = ((at, *_microseconds(digits)) for digits, at in _with_fractions(values, 6))
+    return _put(len(values), found)
+
+
+def _plain_date_times(values: pa.StringArray, zones: npt.NDArray[np.int64]) -> Plain:
+    """Microseconds since 1970-01-01T00:00Z of every valid ``YYYYMMDDHHMMSS`` with or without a fraction, likewise."""
+    found = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]]()
+    for digits, at in _with_fractions(values, 14):
+        (days, is_date), (clock, is_time) = _days(digits[:, :8]), _microseconds(digits[:, 8:])
+        instant = days * DAY + clock - zones[at] * 60_000_000
+        found.append((at, instant, is_date & is_time & (instant >= FIRST_INSTANT) & (instant <= LAST_INSTANT)))
+    return _put(len(values), found)
+
+
+def _with_fractions(
+    values: pa.StringArray, width: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Digits, and positions, of values of so many digits, alone and with a full stop and one to six more."""
+    most = width + 8
+    present = np.bincount(np.minimum(np.diff(_offsets(values)), most), minlength=most)
+    for size in (width, *range(width + 2, most)):
+        if present[size]:
+            yield _digits(values, size, width if size > width else None)
+
+
+def _put(
+    count: int, found: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]]
+) -> Plain:
+    """So many numbers, those that are right in their places."""
+    result, done = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    for at, numbers, good in found:
+        result[at[good]], done[at[good]] = numbers[good], True
     return result, done
 
 
 def _decode(
-    values: pa.StringArray, counts: npt.NDArray[np.int64], plain: tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]],
+    values: pa.StringArray, counts: npt.NDArray[np.int64], plain: Plain,
     parse: Callable[[int, str], Parsed], kind: pa.DataType,
 ) -> Flat:  # fmt: skip
     """Values that were plain, the others parsed one by one."""
@@ -211,7 +255,5 @@ def decode_date_times(values: pa.StringArray, counts: npt.NDArray[np.int64], zon
         counts: Components of each element.
         zones: Minutes east of UTC of each component without an offset.
     """
-    nothing = np.zeros(len(values), np.int64), np.zeros(len(values), np.bool_)
-    offsets = zones.tolist()
-    kind = pa.timestamp("us", tz="UTC")
-    return _decode(values, counts, nothing, lambda at, text: parse_date_time(text, offsets[at]), kind)
+    plain, kind = _plain_date_times(values, zones), pa.timestamp("us", tz="UTC")
+    return _decode(values, counts, plain, lambda at, text: parse_date_time(text, int(zones[at])), kind)

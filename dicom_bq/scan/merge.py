@@ -87,17 +87,18 @@ def _joined(parts: Sequence[ElementTable], moved: Sequence[Array]) -> ElementTab
         parts: The parts.
         moved: Row in the result of each row of each part.
     """
-    total = sum(map(len, parts))
+    order = np.empty(sum(map(len, parts)), np.int64)
+    order[np.concatenate(moved)] = np.arange(len(order))
 
     def column(name: str, firsts: Sequence[int] | None = None) -> Array:
         """A column; with ``firsts`` of numbers that count from the start of their part, negative ones excepted."""
-        out = np.empty(total, getattr(parts[0], name).dtype)
-        for number, (part, rows) in enumerate(zip(parts, moved, strict=True)):
-            values = getattr(part, name)
-            if firsts and firsts[number]:
-                values = values + (values >= 0) * values.dtype.type(firsts[number])
-            out[rows] = values
-        return out
+        values = [getattr(part, name) for part in parts]
+        if firsts:
+            values = [
+                value + (value >= 0) * value.dtype.type(first) if first else value
+                for value, first in zip(values, firsts, strict=True)
+            ]
+        return np.concatenate(values).take(order)
 
     item = column("item", _firsts(len(part.item_sequence) for part in parts))
     sequence = np.concatenate([rows[part.item_sequence] for part, rows in zip(parts, moved, strict=True)])
@@ -118,4 +119,4 @@ def _joined(parts: Sequence[ElementTable], moved: Sequence[Array]) -> ElementTab
 
 def _firsts(counts: Iterable[int]) -> list[int]:
     """How many come before each part."""
-    return list(itertools.accumulate(counts, initial=0))
+    return list(itertools.accumulate(counts, initial=0))[:-1]
