@@ -15,11 +15,11 @@ from dicom_bq import dictionary
 from dicom_bq.column import DROPPED_TAGS_KEY, OTHER_ELEMENTS_KEY, PRIVATE_KEY, SOURCE_KEY, Column
 from dicom_bq.columns.decode import Leaves
 from dicom_bq.columns.nesting import Nesting
-from dicom_bq.columns.other import OtherTexts, tag_texts
+from dicom_bq.columns.other import OtherTexts, texts_of_tags
 from dicom_bq.columns.paths import Paths
 from dicom_bq.columns.scalars import scalar_columns
 from dicom_bq.elements import ElementTable
-from dicom_bq.mapping import is_sequence
+from dicom_bq.mapping import is_sequence, tag_name
 from dicom_bq.spans import ranges
 
 Rows = npt.NDArray[np.int64]
@@ -119,12 +119,12 @@ class Assembly:
         tags, holder = self.table.tag[rows], self.nesting.ordinal[rows]
         order = np.lexsort((tags, holder))
         entry = dictionary.lookup(column.key)
-        codes = [entry.repeater_id(tag) if entry else "" for tag in tags[order].tolist()]
+        codes = texts_of_tags(tags[order], lambda tag: entry.repeater_id(tag) if entry else "")
         inner, repeated = kind.value_type.field(1).type, self.parts[node].leaves.repeated
         counts = counts[order]
         values, starts = _gather(values, starts[order], counts), np.cumsum(counts) - counts
         value = _lists(values, starts, counts, np.arange(len(order)), inner, len(order)) if repeated else values
-        records = pa.StructArray.from_arrays([pa.array(codes, pa.string()), value], fields=list(kind.value_type))
+        records = pa.StructArray.from_arrays([codes, value], fields=list(kind.value_type))
         return list_array(records, holder[order], size, kind)
 
     def _other(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
@@ -133,7 +133,8 @@ class Assembly:
         data_type = kind.value_type.field(1).type
         parts = _gather(texts.parts, texts.starts, texts.counts)
         data = list_array(parts, np.repeat(np.arange(len(rows)), texts.counts), len(rows), data_type)
-        records = pa.StructArray.from_arrays([tag_texts(self.table.tag[rows]), data], fields=list(kind.value_type))
+        tags = texts_of_tags(self.table.tag[rows], tag_name)
+        records = pa.StructArray.from_arrays([tags, data], fields=list(kind.value_type))
         return list_array(records, self.nesting.ordinal[rows], size, kind)
 
     def _dropped(self, kind: pa.ListType) -> pa.Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dicom_bq import dictionary
+from dicom_bq.columns.other import texts_of_tags
 from dicom_bq.elements import ROOT, ElementTable
 from dicom_bq.mapping import tag_name
 
@@ -20,9 +20,7 @@ def element_name(tag: int) -> str:
 
 def references(table: ElementTable, rows: npt.NDArray[np.int64]) -> tuple[pa.StringArray, pa.StringArray]:
     """Names of elements, and their paths from the root with item numbers: ``IconImageSequence[0].PixelData``."""
-    codes = pa.array(table.tag[rows]).dictionary_encode()
-    distinct = [element_name(tag) for tag in codes.dictionary.to_pylist()]
-    names = pc.take(pa.array(distinct, pa.string()), codes.indices)
+    names = texts_of_tags(table.tag[rows], element_name)
     nested = np.flatnonzero(table.item[rows] != ROOT)
     if not len(nested):
         return names, names

@@ -17,7 +17,6 @@ from dicom_bq.columns.facts import Trim, vr_facts
 from dicom_bq.columns.numbers import raw_numbers
 from dicom_bq.columns.text import Texts, split
 from dicom_bq.elements import VR_CODES, ElementTable
-from dicom_bq.mapping import tag_name
 from vr_rules import Family
 
 
@@ -115,8 +114,7 @@ def _hexadecimal(table: ElementTable, texts: Texts, rows: npt.NDArray[np.int64])
     )
 
 
-def tag_texts(tags: npt.NDArray[np.uint32]) -> pa.StringArray:
-    """``Tag_GGGGEEEE`` of every tag."""
+def texts_of_tags(tags: npt.NDArray[np.uint32], text_of: Callable[[int], str]) -> pa.StringArray:
+    """The text of every tag; each different one is asked for once."""
     codes = pa.array(tags).dictionary_encode()
-    names = pa.array([tag_name(tag) for tag in codes.dictionary.to_pylist()], pa.string())
-    return pc.take(names, codes.indices)
+    return pc.take(pa.array(map(text_of, codes.dictionary.to_pylist()), pa.string()), codes.indices)
