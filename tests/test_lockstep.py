@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicom_bq.scan import files, heads
+from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.lanes import TagSet, item_positions, words
+from dicom_bq.scan.outcome import ScanOptions
 from tests import malformed
 from tests.stored_elements import EXPLICIT, IMPLICIT, Items, StoredElement, part10
 from tests.walkers import assert_same, both
@@ -73,6 +75,26 @@ def test_walkers_agree_on_the_corpus_in_pieces(monkeypatch: pytest.MonkeyPatch, 
     together, alone = both(paths)
     assert_same(together, alone)
     assert together.scalar < alone.scalar / 2
+
+
+@pytest.mark.parametrize("later", [1, 16 << 20])
+def test_walkers_agree_however_many_are_walked_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    monkeypatch.setattr(files, "LATER_ROUND_BYTES", later)
+    rounds: list[tuple[int, int]] = []
+    original = heads.read_heads
+    monkeypatch.setattr(
+        files, "read_heads", lambda *given: rounds.append((len(given[0]), given[2])) or original(*given)
+    )
+    long = [tmp_path / f"{number}.dcm" for number in range(5)]
+    for path in long:
+        path.write_bytes(part10((StoredElement(0x0040A160, "UT", "x" * 10_000),), EXPLICIT))
+    paths = list(map(str, [*FIXTURES, *long]))
+    few = ScanOptions(max_round_bytes=files.READ_SIZES[0] * 3)
+    assert_same(scan_files(paths, few), scan_files(paths, ScanOptions(lockstep=False)))
+    assert max(count for count, size in rounds if size == files.READ_SIZES[0]) == 3
+    assert max(count for count, size in rounds if size == files.READ_SIZES[1]) == (1 if later == 1 else len(long))
 
 
 def test_a_long_header_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ class ScanOptions:
     Attributes:
         max_header_bytes: A header, or an inflated data set, larger than this is a failure, not a memory problem.
         lockstep: Walk files together where they can be; False walks each by itself, for comparison.
-        max_round_bytes: Read of several files at a time; to walk fewer of them together takes less memory, and longer.
+        max_round_bytes: Read at first of files that are walked together; fewer of them take less memory, and longer.
         max_batch_bytes: Values of several files together.
         max_batch_elements: Data elements of several files together; each takes up to 0.5 KB on its way to a column.
         archives: What a member of an archive may inflate to.
