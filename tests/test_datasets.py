@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import io
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -12,8 +14,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_bq.columns.build import BuildOptions, build
-from dicom_bq.scan.datasets import encode, scan_datasets
+from dicom_bq.scan.datasets import scan_datasets
+from dicom_bq.scan.encode import encode
 from dicom_bq.scan.files import scan_files
+from tests.handmade import IDENTITY, explicit, explicit_file, item, meta, text
 
 
 def nested() -> Dataset:
@@ -62,6 +66,122 @@ def test_a_limit_on_sequences_holds_in_memory_too() -> None:
 )
 def test_decoded_values_are_encoded_or_become_text(value: object, vr: str, expected: tuple[bytes, str]) -> None:
     assert encode(value, vr) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (datetime.date(812, 1, 31), b"08120131"),
+        (datetime.time(1, 2, 3), b"010203"),
+        (datetime.time(1, 2, 3, 40), b"010203.000040"),
+        (datetime.datetime(2024, 1, 31, 10, 11, 12, 500), b"20240131101112.000500"),  # noqa: DTZ001
+        (
+            datetime.datetime(2024, 1, 31, 10, tzinfo=datetime.timezone(-datetime.timedelta(hours=5))),
+            b"20240131100000-0500",
+        ),
+        ([datetime.date(2024, 1, 31), None], b"20240131\\"),
+        (np.array([0.5, 0.25]), b"0.5\\0.25"),
+        (np.array([1, 2]), b"1\\2"),
+    ],
+)
+def test_values_of_a_program_are_written_as_dicom_has_them(value: object, expected: bytes) -> None:
+    assert encode(value, "LO") == (expected, "LO")
+
+
+def rows(*datasets: Dataset) -> list[dict[str, object]]:
+    """Rows of Datasets, the columns that have a value."""
+    found = build(scan_datasets(list(datasets))).batch.to_pylist()
+    return [{name: value for name, value in row.items() if value} for row in found]
+
+
+@pytest.mark.parametrize(
+    ("representation", "value"), [(0, 5), (0, 1024), (0, 65535), (1, 5), (1, -5), (1, -2000), (0, -5), (1, 40_000)]
+)
+def test_numbers_of_us_or_ss_follow_the_pixel_representation(representation: int, value: int) -> None:
+    inner, item, dataset = Dataset(), Dataset(), Dataset()
+    dataset.PixelRepresentation, dataset.SmallestImagePixelValue = representation, value
+    item.LUTDescriptor = [256, value, 16]
+    inner.PixelRepresentation, inner.PixelPaddingValue = 1 - representation, 7 - 14 * (1 - representation)
+    dataset.ModalityLUTSequence, dataset.SourceImageSequence = [item], [inner]
+    (row,) = rows(dataset)
+    assert row["SmallestImagePixelValue"] == value
+    assert row["ModalityLUTSequence"][0]["LUTDescriptor"] == [256, value, 16]
+    assert row["SourceImageSequence"][0]["PixelPaddingValue"] == 7 - 14 * (1 - representation)
+
+
+def test_numbers_of_us_or_ss_are_those_of_the_file(tmp_path) -> None:
+    dataset, path = Dataset(), tmp_path / "signed.dcm"
+    dataset.PixelRepresentation, dataset.SmallestImagePixelValue, dataset.PixelPaddingValue = 1, -5, -2000
+    dataset.save_as(path, implicit_vr=True, little_endian=True)
+    before = build(scan_datasets([dataset])).batch
+    assert before.equals(build(scan_files([str(path)]).table).batch)
+    assert before.to_pylist()[0]["PixelPaddingValue"] == -2000
+
+
+@pytest.mark.parametrize(
+    ("vr", "stored", "value"),
+    [("US", b"\1\0", -1), ("US", b"\0\0", 65535), ("US", b"\2\0", 65535), ("IS", b"1 ", -1), ("IS", b"0 ", 65535),
+     ("UL", b"\1\0\0\0", -1), ("UL", bytes(4), 65535), ("LO", b"0 ", 65535), ("FD", b"\0\0\0\0\0\0\xf0?", -1)],
+)  # fmt: skip
+def test_a_pixel_representation_may_be_stored_with_another_vr(tmp_path, vr: str, stored: bytes, value: int) -> None:
+    path = tmp_path / "representation.dcm"
+    path.write_bytes(explicit_file(explicit(0x00280103, vr, stored), explicit(0x00280106, "UN", b"\xff\xff")))
+    assert build(scan_files([str(path)]).table).batch.to_pylist()[0]["SmallestImagePixelValue"] == value
+    dataset = pydicom.dcmread(path, force=True)
+    dataset[0x00280106] = pydicom.DataElement(0x00280106, "US or SS", value)  # as one sets it by its keyword
+    assert rows(dataset)[0]["SmallestImagePixelValue"] == value
+
+
+def latin_1(tmp_path: Path) -> Dataset:
+    path = tmp_path / "latin-1.dcm"
+    inner = explicit(0x0040A160, "UT", b"Gr\xfc\xdfe ")
+    path.write_bytes(
+        explicit_file(
+            explicit(0x00080005, "CS", b"ISO_IR 100"),
+            explicit(0x00080080, "LO", b"M\xfcller"),
+            explicit(0x0040A730, "SQ", item(inner)),
+        )
+    )
+    return pydicom.dcmread(path, force=True)
+
+
+def test_text_that_was_read_keeps_its_meaning_when_the_character_set_changes(tmp_path) -> None:
+    dataset = latin_1(tmp_path)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.ContentSequence[0].SpecificCharacterSet = "ISO_IR 144"
+    (row,) = rows(dataset)
+    assert row["InstitutionName"] == "Müller"
+    assert row["ContentSequence"][0]["TextValue"] == "Grüße"
+
+
+def test_an_item_that_is_moved_keeps_its_meaning(tmp_path) -> None:
+    dataset = Dataset()
+    dataset.SpecificCharacterSet, dataset.ContentSequence = "ISO_IR 192", latin_1(tmp_path).ContentSequence
+    assert rows(dataset)[0]["ContentSequence"][0]["TextValue"] == "Grüße"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_elements_after_an_encapsulated_pixel_data_are_not_read(tmp_path, touched: bool) -> None:
+    path = tmp_path / "encapsulated.dcm"
+    frames = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + frames
+    parts = (text(0x00100020, "LO", "ID"), pixels, text(0xFFFCFFFC, "LO", "behind"))
+    path.write_bytes(b"".join((meta("1.2.840.10008.1.2.4.50"), IDENTITY, *parts)))
+    dataset = pydicom.dcmread(path, force=True)
+    if touched:
+        assert dataset.PixelData
+    table = scan_datasets([dataset])
+    assert 0xFFFCFFFC not in table.tag
+    assert 0x7FE00010 in table.tag
+
+
+def test_a_time_zone_that_is_no_text_is_none() -> None:
+    other, dataset = Dataset(), Dataset()
+    other.TimezoneOffsetFromUTC, dataset.AcquisitionDateTime = "+0500", "20240131120000"
+    dataset.add_new(0x00080201, "US", 1)
+    alone, together = rows(dataset), rows(other, dataset)
+    assert alone == together[1:]
+    assert alone[0]["AcquisitionDateTime"].hour == 12
 
 
 def test_deferred_values_are_read(tmp_path) -> None:

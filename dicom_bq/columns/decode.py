@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dicom_bq.columns.dates import decode_date_times, decode_dates, decode_times, parse_offset
-from dicom_bq.columns.facts import FAMILIES, TagFacts, Trim
+from dicom_bq.columns.facts import FAMILIES, TagFacts, Trim, vr_facts
 from dicom_bq.columns.flat import Flat
 from dicom_bq.columns.kinds import REASON_NUMBER
 from dicom_bq.columns.names import decode_names
@@ -171,6 +171,7 @@ def instance_zones(table: ElementTable, texts: Texts) -> npt.NDArray[np.int64]:
     """Minutes east of UTC of each instance's own (0008,0201), the last if there are two; 0 where it cannot be read."""
     zones = np.zeros(table.instances, np.int64)
     rows = np.flatnonzero((table.tag == TIMEZONE_OFFSET_FROM_UTC) & (table.item == ROOT))
+    rows = rows[vr_facts().text[table.vr[rows]] & ~table.walked[rows]]
     for row, text in zip(rows.tolist(), texts.take(rows).to_pylist(), strict=True):
         zones[table.instance[row]] = parse_offset(text) or 0
     return zones

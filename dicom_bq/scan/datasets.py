@@ -6,16 +6,20 @@ UTF-8. Datasets are walked with a stack of their own, however deep they nest.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+from dicom_bq import dictionary
+from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_NUMBER, ElementTable
 from dicom_bq.scan.batch import Batch
+from dicom_bq.scan.charset import DEFAULT_REPERTOIRE, ESCAPE, SPECIFIC_CHARACTER_SET, python_encodings
+from dicom_bq.scan.encode import NUMBER_FORMATS, encode
+from dicom_bq.scan.normalise import as_table, normalise
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.rows import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicom_bq.scan.tables import PIXEL_DATA_TAGS, tables
+from dicom_bq.scan.vr import PIXEL_REPRESENTATION, is_signed
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -23,12 +27,14 @@ if TYPE_CHECKING:
     from pydicom.tag import BaseTag
 
 SQ = VR_NUMBER["SQ"]
-NUMBER_FORMATS: Mapping[str, str] = {
-    "FD": "<d", "FL": "<f", "SL": "<i", "SS": "<h", "SV": "<q", "UL": "<I", "US": "<H", "UV": "<Q",
-}  # fmt: skip
 ITEM_HEADER_BYTES = 8
-AMBIGUOUS_FIRST = {"US or SS": "", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
-"""A stored VR for what pydicom leaves undecided; "" asks for Pixel Representation later."""
+WRITTEN: Mapping[str, tuple[str, str, str]] = {
+    "US or SS": ("US", "US", "SS"),
+    "OB or OW": ("OW", "OW", "OW"),
+    "US or OW": ("OW", "US", "US"),
+    "US or SS or OW": ("OW", "US", "SS"),
+}
+"""What an element is written as of whose VR pydicom leaves two or three: bytes; numbers, and where they have a sign."""
 
 
 def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
@@ -37,8 +43,6 @@ def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
     Args:
         datasets: One a SOP instance; they are not changed.
     """
-    from dicom_bq.scan.normalise import as_table, normalise
-
     batch = Batch()
     for dataset in datasets:
         mark = batch.rows.mark()
@@ -56,6 +60,27 @@ def append_dataset(dataset: Dataset, batch: Batch) -> None:
             return
 
 
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What a data set says of how it is to be read, or the nearest one around it.
+
+    Attributes:
+        signed: Pixel Representation: numbers of VR "US or SS" have a sign.
+        encodings: Python encodings of its Specific Character Set.
+    """
+
+    signed: bool = False
+    encodings: tuple[str, ...] = (DEFAULT_REPERTOIRE,)
+
+    def within(self, dataset: Dataset) -> _Settings:
+        """Those of a data set that stands where these hold."""
+        character_set = _stored(dataset, SPECIFIC_CHARACTER_SET)
+        encodings = python_encodings(character_set[0]) if character_set else self.encodings
+        representation = _stored(dataset, PIXEL_REPRESENTATION)
+        signed = is_signed(*representation) if representation and representation[0] else self.signed
+        return _Settings(signed, encodings)
+
+
 @dataclass(slots=True)
 class _Open:
     """A sequence whose items are being appended.
@@ -63,6 +88,7 @@ class _Open:
     Attributes:
         tags: What is still to come where the sequence stands.
         dataset: Where that is.
+        settings: That hold there.
         item: Item that it is in.
         items: Items still to come.
         row: The sequence's element row.
@@ -71,6 +97,7 @@ class _Open:
 
     tags: Iterator[BaseTag]
     dataset: Dataset
+    settings: _Settings
     item: int
     items: Iterator[Dataset]
     row: int
@@ -80,17 +107,17 @@ class _Open:
 def _append(dataset: Dataset, batch: Batch) -> bool:
     """Append a Dataset and everything in it; False after an encapsulated Pixel Data, where reading a file stops."""
     rows, stack, encoded = batch.rows, list[_Open](), 0
-    tags, current, item = iter(sorted(dataset.keys())), dataset, ROOT
+    tags, current, settings, item = iter(sorted(dataset.keys())), dataset, _Settings().within(dataset), ROOT
     while True:
         tag = next(tags, None)
         if tag is not None:
-            element = _element(current, tag)
-            items = _append_element(element, int(tag), item, batch)
+            element = _element(current, tag, settings)
+            items = _append_element(element, int(tag), item, batch, settings)
             encoded += _header_bytes(rows.stored_vr[-1]) + (rows.length[-1] + 1 & ~1)  # lengths are even (PS3.5 7.1)
             if items is not None:
-                stack.append(_Open(tags, current, item, items, len(rows) - 1, encoded))
+                stack.append(_Open(tags, current, settings, item, items, len(rows) - 1, encoded))
                 tags = iter(())
-            elif item == ROOT and tag in PIXEL_DATA_TAGS and getattr(element, "is_undefined_length", False):
+            elif item == ROOT and tag in PIXEL_DATA_TAGS and _is_encapsulated(element):
                 return False
             continue
         if not stack:
@@ -99,12 +126,20 @@ def _append(dataset: Dataset, batch: Batch) -> bool:
         following = next(sequence.items, None)
         if following is None:
             rows.length[sequence.row] = encoded - sequence.before
-            tags, current, item = sequence.tags, sequence.dataset, sequence.item
+            tags, current, settings, item = sequence.tags, sequence.dataset, sequence.settings, sequence.item
             stack.pop()
         else:
             encoded += ITEM_HEADER_BYTES
             rows.item_sequence.append(sequence.row)
             tags, current, item = iter(sorted(following.keys())), following, len(rows.item_sequence) - 1
+            settings = sequence.settings.within(following)
+
+
+def _is_encapsulated(element: Any) -> bool:  # noqa: ANN401 (DataElement or RawDataElement)
+    """Whether Pixel Data is of undefined length (PS3.5 A.4)."""
+    if _is_raw(element):
+        return bool(element.length == UNDEFINED_LENGTH)
+    return bool(element.is_undefined_length)
 
 
 def _header_bytes(vr: int) -> int:
@@ -112,19 +147,49 @@ def _header_bytes(vr: int) -> int:
     return 12 if vr in tables().long else 8
 
 
-def _element(dataset: Dataset, tag: BaseTag) -> Any:  # noqa: ANN401 (DataElement or RawDataElement)
+def _is_raw(element: Any) -> bool:  # noqa: ANN401 (DataElement or RawDataElement)
+    """Whether pydicom has not decoded an element yet."""
+    return hasattr(element, "is_implicit_VR")
+
+
+def _element(dataset: Dataset, tag: BaseTag, settings: _Settings) -> Any:  # noqa: ANN401 (DataElement or RawDataElement)
     """An element, not decoded if pydicom has not done so; deferred values are read."""
     element: Any = dataset.get_item(tag, keep_deferred=True)
-    if not hasattr(element, "is_implicit_VR"):
+    if not _is_raw(element):
         return element
     if element.value is None and element.length:
         return dataset.get_item(tag)
-    if element.VR == "SQ" and not element.is_little_endian:
-        return dataset[tag]  # items in big endian: pydicom reads them
-    return element
+    in_big_endian = element.VR == "SQ" and not element.is_little_endian  # its items: pydicom reads them
+    return dataset[tag] if in_big_endian or _is_foreign(dataset, element, settings) else element
 
 
-def _append_element(element: Any, tag: int, item: int, batch: Batch) -> Iterator[Dataset] | None:  # noqa: ANN401
+def _is_foreign(dataset: Dataset, element: RawDataElement, settings: _Settings) -> bool:
+    """Whether text is still in the character set that it was read in, and the data set has got another one."""
+    read = dataset.original_character_set
+    if not read or ((read,) if isinstance(read, str) else tuple(read)) == settings.encodings:
+        return False
+    return isinstance(element.value, bytes) and not (element.value.isascii() and ESCAPE not in element.value)
+
+
+def _stored(dataset: Dataset, tag: int) -> tuple[bytes, str] | None:
+    """The bytes of an element, numbers little endian, and the VR to read them by; None if there is no such element."""
+    if tag not in dataset:
+        return None
+    element: Any = dataset.get_item(tag)
+    if not _is_raw(element):
+        return encode(element.value, element.VR)
+    vr = element.VR or dictionary.vr_table()[tag]
+    value = element.value if isinstance(element.value, bytes) else b""
+    return value if element.is_little_endian or vr not in NUMBER_FORMATS else value[::-1], vr
+
+
+def _append_element(
+    element: Any,  # noqa: ANN401
+    tag: int,
+    item: int,
+    batch: Batch,
+    settings: _Settings,
+) -> Iterator[Dataset] | None:
     """Append one element; the items to descend into when it is a sequence."""
     rows, value = batch.rows, element.value
     if _is_sequence(value):
@@ -132,10 +197,10 @@ def _append_element(element: Any, tag: int, item: int, batch: Batch) -> Iterator
         rows.walked.append(row)
         items: Iterator[Dataset] = iter(value)
         return items
-    if hasattr(element, "is_implicit_VR"):
+    if _is_raw(element):
         _append_raw(element, tag, item, batch)
     else:
-        _append_decoded(element, tag, item, batch)
+        _append_decoded(element, tag, item, batch, signed=settings.signed)
     return None
 
 
@@ -157,10 +222,11 @@ def _append_raw(element: RawDataElement, tag: int, item: int, batch: Batch) -> N
         batch.rows.pending.append((row, IMPLICIT_LITTLE if element.is_implicit_VR else EXPLICIT_LITTLE))
 
 
-def _append_decoded(element: DataElement, tag: int, item: int, batch: Batch) -> None:
+def _append_decoded(element: DataElement, tag: int, item: int, batch: Batch, *, signed: bool) -> None:
     """An element as a program set it: its value, encoded."""
-    name = AMBIGUOUS_FIRST.get(element.VR, element.VR)
-    value, name = encode(element.value, name)
+    choice = WRITTEN.get(element.VR)
+    vr = choice[0 if isinstance(element.value, bytes) else 1 + signed] if choice else element.VR
+    value, name = encode(element.value, vr)
     row = _append_value(item, tag, VR_NUMBER.get(name, 0), value, batch)
     if not isinstance(element.value, bytes):  # bytes may be text all the same, by the dictionary
         batch.rows.decoded.append(row)
@@ -172,42 +238,3 @@ def _append_value(item: int, tag: int, vr: int, value: bytes, batch: Batch) -> i
     if vr not in tables().opaque or tag not in tables().opaque_tags:
         batch.keep(value)
     return row
-
-
-def encode(value: Any, vr: str) -> tuple[bytes, str]:  # noqa: ANN401 (whatever a program assigned)
-    """Bytes of a decoded value, and the VR they can be read by.
-
-    Args:
-        value: As pydicom holds it: one value, a sequence of values, or None.
-        vr: The element's VR. A value that it cannot encode becomes text, which then fits its column or does not.
-    """
-    if value is None:
-        return b"", vr
-    if isinstance(value, bytes):
-        return value, vr
-    many = isinstance(value, Sequence) and not isinstance(value, str)
-    values = list(value) if many else [value]
-    numeric = _ENCODERS.get(vr)
-    if numeric is not None:
-        try:
-            return b"".join(numeric(one) for one in values), vr
-        except (struct.error, TypeError, ValueError, OverflowError):
-            vr = "LO"
-    return "\\".join("" if one is None else str(one) for one in values).encode("utf-8", "replace"), vr
-
-
-def _packer(pattern: str) -> Callable[[Any], bytes]:
-    return lambda number: struct.pack(pattern, number)
-
-
-def _pack_tag(value: Any) -> bytes:  # noqa: ANN401
-    from pydicom.tag import Tag
-
-    tag = Tag(value)
-    return struct.pack("<HH", tag.group, tag.element)
-
-
-_ENCODERS: dict[str, Callable[[Any], bytes]] = {
-    **{vr: _packer(pattern) for vr, pattern in NUMBER_FORMATS.items()},
-    "AT": _pack_tag,
-}

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 import vr_rules
 from dicom_bq import dictionary
-from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
+from dicom_bq.elements import ROOT, VR_CODES, VR_NUMBER, ElementTable
 from dicom_bq.scan.tables import names_creator
 from dicom_bq.spans import distinct_values
 
@@ -126,8 +126,8 @@ def resolve_us_or_ss(table: ElementTable) -> ElementTable:
     if not len(open_rows):
         return table
     vr = table.vr.copy()
-    rows = np.flatnonzero((table.tag == PIXEL_REPRESENTATION) & (table.length == 2))
-    values = table.arena[table.offset[rows]] != 0
+    rows = np.flatnonzero((table.tag == PIXEL_REPRESENTATION) & (table.length > 0))
+    values = _signs(table, rows)
     signed = dict(zip(containers(table, rows).tolist(), values.tolist(), strict=True))
     at_root = np.zeros(table.instances, np.bool_)
     root = table.item[rows] == ROOT
@@ -137,6 +137,25 @@ def resolve_us_or_ss(table: ElementTable) -> ElementTable:
         is_signed[number] = nearest(table, int(open_rows[number]), signed, default=bool(is_signed[number]))
     vr[open_rows] = np.where(is_signed, SS, US)
     return replace(table, vr=vr)
+
+
+def _signs(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """What each Pixel Representation says, however it is stored; one that has items says nothing of the kind."""
+    plain = (table.vr[rows] == US) & (table.length[rows] == 2) & ~table.walked[rows]
+    place = np.where(plain, table.offset[rows], 0)
+    signs: npt.NDArray[np.bool_] = plain & (table.arena[place] == 1) & (table.arena[place + 1] == 0)
+    for number in np.flatnonzero(~plain & ~table.walked[rows]).tolist():
+        signs[number] = is_signed(table.value(int(rows[number])), VR_CODES[int(table.vr[rows[number]])])
+    return signs
+
+
+def is_signed(value: bytes, vr: str) -> bool:
+    """Whether a Pixel Representation is 1, "two's complement" (PS3.3 C.7.6.3.1.1); its first number, if it has more."""
+    rule = vr_rules.load().vr[vr]
+    if rule.unit:
+        return len(value) % rule.unit == 0 and len(value) > 0 and bool(np.frombuffer(value, rule.binary)[0] == 1)
+    text = value.decode("latin-1").strip(" \0")
+    return text.isdecimal() and int(text) == 1
 
 
 def nearest(table: ElementTable, row: int, by_container: dict[int, T], default: T) -> T:
