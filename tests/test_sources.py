@@ -8,12 +8,13 @@ import re
 import socket
 import string
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dicom_bq
@@ -250,6 +251,71 @@ def test_links_under_patterns(tree: Callable[..., None], tmp_path: Path) -> None
     assert listed("d/*.dcm") == ["d/a.dcm"]
     assert listed("d/*/*.dcm") == ["d/l/b.dcm"]
     assert listed("d/**.dcm") == ["d/a.dcm", "d/l/b.dcm", "d/l/s/c.dcm"]
+
+
+def test_a_directory_that_two_links_lead_to_comes_once(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("store/2024/06/one.dcm", "store/two.dcm", "p/a/b/z.dcm", "p/x.dcm")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/latest").symlink_to("../store/2024/06")
+    (tmp_path / "d/store").symlink_to("../store")
+    (tmp_path / "p/a/b/up").symlink_to("../..")
+    for source in ("d", "d/**", "d/**.dcm"):
+        assert listed(source) == ["d/latest/one.dcm", "d/store/two.dcm"]
+    for source in ("p/a", "p/a/**", "p/a/**.dcm"):
+        assert listed(source) == ["p/a/b/up/x.dcm", "p/a/b/z.dcm"]
+
+
+def test_an_archive_that_two_links_lead_to_comes_once(tmp_path: Path) -> None:
+    for folder in ("d", "store/s"):
+        (tmp_path / folder).mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "store/s/ok.zip", "w") as archive:
+        archive.writestr("x.dcm", b"x")
+    (tmp_path / "d/a.zip").symlink_to("../store/s/ok.zip")
+    (tmp_path / "d/b").symlink_to("../store")
+    assert listed("d") == listed("d/**") == ["d/a.zip!/x.dcm"]
+
+
+def test_a_directory_that_a_pattern_covers_too_comes_once(tree: Callable[..., None]) -> None:
+    tree("d/1.dcm", "d/e/2.dcm")
+    assert listed("d/e", "d/**") == listed("d/**", "d/e") == ["d/1.dcm", "d/e/2.dcm"]
+    assert listed("d/e", "d/*/*") == listed("d/e", "d/*/*.dcm") == ["d/e/2.dcm"]
+
+
+PLACES = ["d", "d/e", "d/e/f", "out", "out/g", "out/g/h"]
+LINKS = st.dictionaries(
+    st.tuples(st.sampled_from(PLACES), st.sampled_from("klm")), st.sampled_from([*PLACES, "d/1", "out/g/2"]), max_size=6
+)
+
+
+SOURCES = ["d", "d/e", "out/g", "d/**", "d/e/**", "out/**"]
+
+
+@given(links=LINKS, sources=st.lists(st.sampled_from(SOURCES), min_size=1, max_size=3))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_however_links_lead_each_file_comes_once(
+    tmp_path_factory: pytest.TempPathFactory, links: dict[tuple[str, str], str], sources: list[str]
+) -> None:
+    root = tmp_path_factory.mktemp("links")
+    for place in PLACES:
+        (root / place).mkdir(exist_ok=True)
+        for name in "12":
+            (root / place / name).touch()
+    for (place, name), target in links.items():
+        (root / place / name).symlink_to(root / target)
+    found = [os.path.realpath(path) for path in listed(*(root / source for source in sources))]
+    assert sorted(found) == sorted(reached([root / source.removesuffix("/**") for source in sources]))
+
+
+def reached(directories: list[Path]) -> set[str]:
+    """Real paths of all files in directories, however links lead."""
+    waiting, entered, files = [os.path.realpath(path) for path in directories], set[str](), set[str]()
+    while waiting:
+        directory = waiting.pop()
+        if directory not in entered:
+            entered.add(directory)
+            for path in map(os.path.realpath, Path(directory).iterdir()):
+                (waiting.append if Path(path).is_dir() else files.add)(path)
+    return files
 
 
 def test_root_that_is_a_link(tree: Callable[..., None], tmp_path: Path) -> None:

@@ -141,12 +141,16 @@ class Listing:
         if step.real != tree.real + step.inside and not step.linked:  # through a link to a directory
             if any(step.real in others for others in (self._seen, self.alone, self.followed)):
                 return True
+            if any(other.covers(step.real, member=is_member) for other in self._patterns_at(step.real)):
+                return True
             if not tree.pattern.deep:
                 if self.reaches(step.real, member=is_member):
                     return True
                 self._seen.add(step.real)
         if tree.pattern is EVERYTHING:
             return False
+        if self._whole and any(parent in self._whole for parent in above(step.real)):
+            return True
         # Of the patterns that a file matches, the first here lists it, whichever tree is at work.
         first = next(
             (other for other in self._patterns_at(step.real) if other.covers(step.real, member=is_member)), tree
@@ -237,10 +241,15 @@ class Listing:
             step = step._replace(what=BESIDE_A_DIRECTORY) if beside else _inside_of(step, archive)
         elif not whole:
             return
-        if not oddity:
-            yield step
-        else:
+        if oddity:
             yield from self._link(tree, inside, step)
+        elif not self._has_come(tree, step):
+            yield step
+
+    def _has_come(self, tree: Tree, step: _Step) -> bool:
+        """Whether what is met behind a link is where another link has led, or is a tree of its own."""
+        behind = step.real != tree.real + step.inside
+        return behind and (step.real in self.followed or step.real in self._whole)
 
     def _is_excluded(self, real: str) -> bool:
         path = real.rstrip("/")
