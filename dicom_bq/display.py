@@ -52,6 +52,10 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Take the bar away for good."""
         self._ended.set()
         if self._thread.ident:
             self._thread.join(EVERY)  # a terminal that takes no more text is not waited for
@@ -60,6 +64,7 @@ class Display:
     def clear(self) -> None:
         """Take the bar away, so that other text can follow."""
         if self._shown:
+            self._shown = False
             self._write(NEW_LINE)
 
     def __call__(self, now: Progressed) -> None:

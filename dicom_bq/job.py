@@ -206,16 +206,18 @@ def export(
         def named(report: ExportReport) -> ExportReport:
             return replace(report, operation=running.name)
 
+        watched = Watched(running, job.watch, progress)
+
         def written(report: ExportReport) -> None:
+            if not running.is_running:  # an earlier run has written it
+                running.begin()
+                watched(report.progressed())
             running.written()
             deliver(named(report))
 
         run = Run(job, target, disposition, repr((command, disposition.value)), keep, written)
-        watched = Watched(running, job.watch, progress)
         report = run.earlier()
         if report is not None:
-            running.begin()
-            watched(report.progressed())
             return named(report)
         job.begin()
         tally = Tally.of_many(place)
@@ -304,8 +306,8 @@ def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool)
 def _outputs(destination: Source) -> list[str]:
     """The output and what stands beside it while it is written: none of that is a source."""
     path = Path(destination)
-    hidden = [str(path.with_name(f".{path.name}.{suffix}")) for suffix in ("lock", "old", "ready", "writing")]
-    return [str(path), f"{path}.wal", f"{path}.tmp", *hidden]
+    hidden = [str(path.with_name(f".{path.name}.{suffix}")) for suffix in ("lock", "old", "ready", "spill", "writing")]
+    return [str(path), f"{path}.wal", *hidden]
 
 
 def _warn(report: ReadReport) -> None:

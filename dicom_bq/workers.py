@@ -175,15 +175,19 @@ class Workers:
         """Let workers do parts; not the last there is if they all have some, as this process has none now."""
         waiting = list(self._waiting())
         for left, part in zip(range(len(waiting) - 1, -1, -1), waiting, strict=True):
-            able = [worker for worker in self._workers if self._can_take(worker, left)]
+            able = [worker for worker in self._workers if worker.ready and len(worker.parts) < self._ahead]
             worker = min(able, key=lambda worker: len(worker.parts), default=None)
             if worker is None or not self._free or (not left and worker.parts and not part.suspect):
-                return
+                break
             worker.give(part, self._free.pop())
+        self._prepare()
 
-    def _can_take(self, worker: Worker, left: int) -> bool:
-        """Whether a worker can be given a part, of which then so many are left."""
-        return len(worker.parts) < self._ahead if worker.ready else left >= START and not worker.parts
+    def _prepare(self) -> None:
+        """Have one part wait for each worker that starts, behind those that this process can read meanwhile."""
+        starting = [worker for worker in self._workers if not worker.ready and not worker.parts]
+        for worker, part in zip(starting, list(self._waiting())[START:], strict=False):
+            if self._free:
+                worker.give(part, self._free.pop())
 
     def _listen(self, timeout: float | None) -> None:
         """Take what workers have to say, or wait for it."""

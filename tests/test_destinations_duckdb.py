@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicom_bq.conform import conform
+from dicom_bq.destinations import duckdb_stream
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.duckdb import DuckDBTable
 from dicom_bq.destinations.duckdb_stream import MOST_ROWS
@@ -159,6 +161,34 @@ def test_an_interrupt_is_one_wherever_it_comes(table: DuckDBTable, path: Path, d
         table.write(WIDE, itertools.repeat(batch, 2000), EMPTY)
     timer.join()
     assert not path.exists()
+
+
+def test_what_duckdb_has_no_memory_for_is_for_this_user_alone_and_is_gone_afterwards(
+    table: DuckDBTable, path: Path
+) -> None:
+    spill = path.with_name(f".{path.name}.spill")
+    seen = list[tuple[int, bool, list[str]]]()
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for number in range(2):
+            yield from batches(NARROW, [narrow_row(number)])
+            seen.append(
+                (
+                    stat.S_IMODE(spill.stat().st_mode),
+                    (spill / "left").exists(),
+                    [file.name for file in path.parent.iterdir()],
+                )
+            )
+
+    spill.mkdir()
+    (spill / "left").touch()  # by a process that was killed
+    table.write(NARROW, rows(), EMPTY)
+    assert [(mode, left) for mode, left, _ in seen] == [(0o700, False)] * 2
+    assert not any(name.endswith(".tmp") for _, _, names in seen for name in names)
+    assert leftovers(path) == []
+    with duckdb_stream.attached(path, spill) as (connection, _):
+        (found,) = connection.execute("SELECT current_setting('temp_directory')").fetchone() or ("",)
+    assert found == str(spill)
 
 
 def test_duckdb_not_installed_says_what_to_install(

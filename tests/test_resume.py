@@ -185,6 +185,24 @@ def test_a_report_of_a_finished_write_is_that_write_s(
     assert told(tmp_path / "report") == report
 
 
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_it_is_said_that_all_is_done_before_the_job_is_forgotten(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str
+) -> None:
+    """Then the same command would append the same rows again."""
+    prepare(tmp_path, name)
+    command = ("export", str(archive), str(tmp_path / name), *APPEND, "--operation-id", "done")
+    assert nursery.run(*command, point=AFTER["the directory is to be removed"]) == -signal.SIGKILL
+    assert f"{FILES} rows written" in nursery.log.read_text()
+    (record,) = (tmp_path / "state").rglob("done.json")
+    operation = json.loads(record.read_text())
+    assert operation["done"]
+    assert operation["metadata"]["counter"]["success"] == str(FILES)
+    assert nursery.run(*command[:-2]) == 1
+    assert "nothing is done now" in nursery.log.read_text()
+    assert len(read(tmp_path / name)) == FILES + 1
+
+
 def test_a_job_without_its_journal_is_none(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
     command = ("export", str(archive), str(tmp_path / "x.parquet"), "--overwrite-table")
     assert nursery.run(*command, point=FORGOTTEN) == -signal.SIGKILL

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from dicom_bq import memory
 from dicom_bq.commands.bigquery import LOAD_OPTIONS, bigquery_options, take_bigquery_options
 from dicom_bq.commands.options import (
+    code_of,
     new_file,
     read_options,
     read_schema,
@@ -124,7 +124,6 @@ def export(
         return _start(operation_id)
     from dicom_bq import job
     from dicom_bq.operations.running import OperationOptions
-    from dicom_bq.plan import ExportPlan
 
     talk = current_talk()
     schema = read_schema(schema_file) if schema_file else None
@@ -134,7 +133,6 @@ def export(
     operation = OperationOptions(id=operation_id, error_log=error_log, own_process=True)
     bigquery = take_bigquery_options(options)
     same = {"schema": schema, "bigquery": bigquery, **options}
-    done: ExportPlan | ExportReport
     with talk.display() as progress:
         if dry_run:
             done = job.plan_export(sources, destination, progress=progress, **same)
@@ -144,14 +142,16 @@ def export(
                 progress.clear()
                 talk.remark(sentence)
 
+            def deliver(report: ExportReport) -> None:
+                _write(report_file, report)
+                progress.end()
+                report_to_stderr(report)
+
             own: dict[str, Any] = {"job_dir": job_dir, "keep": keep, "tell": tell, "operation": operation}
-            deliver = partial(_write, report_file)
-            done = job.export(sources, destination, progress=progress, deliver=deliver, **own, **same)
-    if isinstance(done, ExportPlan):
-        _write(report_file, done)
-        click.echo(done.to_text())
-        return report_to_stderr(done.read)
-    return report_to_stderr(done)
+            return code_of(job.export(sources, destination, progress=progress, deliver=deliver, **own, **same))
+    _write(report_file, done)
+    click.echo(done.to_text())
+    return report_to_stderr(done.read)
 
 
 def _check_async(sources: tuple[str, ...], schema_file: str | None, *, dry_run: bool) -> None:

@@ -111,4 +111,9 @@ def report_to_stderr(report: ReadReport) -> int:
     """Say the summary and return the exit code."""
     severity = "WARNING" if report.failed else "INFO"
     current_talk().remark(report.summary(), severity=severity, **report.counts())
+    return code_of(report)
+
+
+def code_of(report: ReadReport) -> int:
+    """The exit code."""
     return 1 if report.failed else 0

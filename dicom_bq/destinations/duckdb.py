@@ -264,7 +264,9 @@ class DuckDBTable:
         with self._refusals():
             from dicom_bq.destinations.duckdb_stream import VECTOR, attached, rows_of_a_group
 
-            with attached(path or self.path, rows_of_a_group(rows) if rows else VECTOR) as found:
+            spill, spills = files.beside(self.path, "spill"), rows is not None and path is None
+            group = rows_of_a_group(rows) if rows else VECTOR
+            with attached(path or self.path, spill, group, spills=spills) as found:
                 yield found
 
     @contextlib.contextmanager

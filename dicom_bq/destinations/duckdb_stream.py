@@ -8,6 +8,7 @@ file is attached, and as many blocks of the file as its memory limit allows. Bot
 from __future__ import annotations
 
 import contextlib
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from dicom_bq.conform import conform
+from dicom_bq.destinations import files
 from dicom_bq.typemaps.duckdb import quote
 
 if TYPE_CHECKING:
@@ -41,27 +43,35 @@ def rows_of_a_group(batch: pa.RecordBatch | None) -> int:
 
 
 @contextlib.contextmanager
-def attached(path: Path, rows: int = VECTOR) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+def attached(
+    path: Path, spill: Path, rows: int = VECTOR, *, spills: bool = False
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
     """A connection to a database file, made when it is not there, and whether its settings are this connection's own.
 
     They are not when another part of this process has the file open; rows then take the memory that they take there.
 
     Args:
         path: Of the file.
+        spill: Directory for what DuckDB has no memory for.
         rows: Of a row group. When DuckDB ends its work on a file, it puts smaller ones together, which takes memory.
+        spills: There may be such. The directory holds rows then, so nobody else can look into it; it is gone
+            afterwards, and so is what a process has left there that was killed.
     """
     import duckdb
 
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as after, contextlib.ExitStack() as stack:
         is_apart = True
-        connection = stack.enter_context(
-            duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": f"{path}.tmp"})
-        )
+        connection = stack.enter_context(duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(spill)}))
         try:
             _attach(connection, path, rows)
         except duckdb.ResourceInUseException:
             is_apart = False
             connection = stack.enter_context(duckdb.connect(path))
+        if spills and is_apart:  # the file is this connection's, and so is the directory
+            shutil.rmtree(spill, ignore_errors=True)
+            with files.refusals(str(path)):
+                spill.mkdir(mode=0o700)
+            after.callback(shutil.rmtree, spill, ignore_errors=True)
         yield connection, is_apart
 
 

@@ -75,7 +75,7 @@ class Running:
         self._next = time.monotonic() + EVERY
         self._samples: list[dict[str, Any]] = []
         self._codes: Counter[Code] = Counter()
-        self._logged, self._is_read, self._written = True, False, False
+        self._logged, self._is_read = True, False
 
     @property
     def files(self) -> tuple[str, str]:
@@ -94,8 +94,13 @@ class Running:
         self._keep(self._store.write)
 
     def written(self) -> None:
-        """The table is what it is to be: whatever comes now, the export has not failed."""
-        self._written = True
+        """The table is what it is to be: whatever comes now, the export has not failed, and its record says so."""
+        self._end(None)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether ``begin`` was called."""
+        return self._operation.running
 
     def __call__(self, told: Progressed) -> None:
         """The export is so far.
@@ -120,11 +125,14 @@ class Running:
                 raise CancelledError(operation=self._operation.id)
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
-        self._errors.close()
         if isinstance(error, UsageError | SchemaError) and not self._operation.running:
+            self._errors.close()
             self._keep(lambda begun: self._store.remove(begun.id, but=LOG))
-            return
-        error = None if self._written else error
+        elif not self._operation.ended:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._errors.close()
         if error or (self._operation.failure and not self._operation.success):
             self._fail(error)
         self._operation = replace(self._operation, ended=now(), cancel_requested=self._is_cancelled())
