@@ -421,6 +421,22 @@ def test_merge(run: Run, archive: Path) -> None:
     assert done.out == run("schema", archive).out
 
 
+def test_a_schema_that_bigquery_cannot_have_is_an_error(run: Run, tmp_path: Path) -> None:
+    deep = ".".join(["ContentSequence"] * 16 + ["Modality"])
+    done = run("schema", "--keyword", deep)
+    assert (done.code, done.out) == (3, "")
+    assert f"levels of RECORD at {'.'.join(['ContentSequence'] * 16)}: 16, the limit is 15" in done.err
+    assert run("schema", "--keyword", deep, "--format", "duckdb").code == 0
+    assert run("schema", "--keyword", deep.partition(".")[2]).code == 0
+    for name in ("a", "B"):
+        column = {"name": name * 301, "type": "STRING", "mode": "NULLABLE"}
+        (tmp_path / f"{name}.json").write_text(json.dumps([column]))
+    merged = run("schema", "merge", tmp_path / "a.json", tmp_path / "B.json")
+    assert merged.code == 3
+    assert "characters of name at" in merged.err
+    assert "301, the limit is 300" in merged.err
+
+
 def test_merge_of_schemas_that_conflict(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"name": "StudyDate", "type": "STRING"}]')
     (tmp_path / "b.json").write_text('[{"name": "StudyDate", "type": "DATE"}]')

@@ -62,7 +62,7 @@ def read_texts(table: ElementTable, rows: npt.NDArray[np.int64], trim: npt.NDArr
     size = end - start
     values = gather(table.arena, start, size)
     repaired = np.zeros(0, np.int64)
-    if b"\0" in contents(values).tobytes():
+    if contents(values).min(initial=SPACE) == NUL:
         values, holding = _without_nuls(values, trim)
         repaired, size = rows[holding], pc.binary_length(values).to_numpy()
     place, length = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)

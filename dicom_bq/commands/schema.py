@@ -20,8 +20,15 @@ from dicom_bq.commands.talk import current_talk
 if TYPE_CHECKING:
     from dicom_bq.schema import TableSchema
 
+
+def _bigquery(schema: TableSchema, _table: str) -> str:
+    """A schema file, of what BigQuery can have."""
+    schema.check_limits()
+    return schema.to_json()
+
+
 FORMATS: Mapping[str, Callable[[TableSchema, str], str]] = {
-    "json": lambda schema, table: schema.to_json(),
+    "json": _bigquery,
     "arrow": lambda schema, table: schema.to_arrow().to_string(),
     "duckdb": lambda schema, table: schema.to_duckdb(table),
     "table": lambda schema, table: schema.to_text(),

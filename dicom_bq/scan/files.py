@@ -84,6 +84,7 @@ def scan_files(
     missed = {failure.uri for failure in failures} | {skip.uri for skip in skipped}
     read = tuple(uri for uri in uris if uri not in missed) if missed else tuple(uris)
     scalar = as_table(batch.rows, b"".join(batch.chunks))
+    batch.chunks.clear()  # one value may be as long as a header is allowed to be
     odd = np.zeros(len(uris), np.bool_)
     odd[pieces.odd] = True
     tables = [without(table, odd) for table in pieces.tables]

@@ -105,7 +105,7 @@ def _joined(parts: Sequence[ElementTable], moved: Sequence[Array]) -> ElementTab
     item, sequence = in_sequence_order(item, sequence)
     return replace(
         parts[0],
-        arena=np.concatenate([part.arena for part in parts]),
+        arena=_together([part.arena for part in parts if len(part.arena)]),
         item=item,
         tag=column("tag"),
         stored_vr=column("stored_vr"),
@@ -115,6 +115,11 @@ def _joined(parts: Sequence[ElementTable], moved: Sequence[Array]) -> ElementTab
         walked=column("walked"),
         item_sequence=sequence,
     )
+
+
+def _together(arenas: Sequence[Array]) -> Array:
+    """Arenas one after the other; one is not copied."""
+    return arenas[0] if len(arenas) == 1 else np.concatenate([*arenas, np.zeros(0, np.uint8)])
 
 
 def _firsts(counts: Iterable[int]) -> list[int]:
