@@ -93,6 +93,11 @@ EITHER: dict[str, bytes] = {
     "16-bit length past the end": explicit_file(explicit(0x00100010, "PN", b"Odd^File", 0xFFFF)),
     "sequence never closed": explicit_file(sequence(open_item(PATIENT), UNDEFINED)),
     "item never closed": explicit_file(sequence(item(PATIENT, UNDEFINED), UNDEFINED)),
+    "UN with items in explicit VR": explicit_file(
+        explicit(0x00081140, "UN", open_item(explicit(0x00081155, "UI", b"1.2.3\0")), UNDEFINED),
+        implicit(SEQUENCE_END),
+        PATIENT,
+    ),
     "UN never closed": explicit_file(explicit(0x00291010, "UN", item(implicit(0x00100010, b"A^")), UNDEFINED)),
     "text of undefined length": explicit_file(
         explicit(0x0040A160, "UT", b"text", UNDEFINED), implicit(SEQUENCE_END), PATIENT

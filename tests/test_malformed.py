@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,6 +28,8 @@ from tests.handmade import (
     EXPLICIT,
     IMPLICIT,
     PIXEL_DATA,
+    SEQUENCE_END,
+    UNDEFINED,
     explicit,
     explicit_file,
     implicit,
@@ -157,6 +159,19 @@ def test_a_value_cut_off_is_not_taken_for_a_whole_one(cut: int, tmp_path: Path) 
     assert [note.reason for note in scanned.table.notes] == expected
     assert scanned.table.notes[-1].tag == (0x00104000 if cut else 0)
     assert row.get("PatientComments", "") == "abcdefghij"[: 10 - cut]
+
+
+@pytest.mark.parametrize("items", [item, open_item])
+def test_items_in_explicit_vr_in_a_sequence_of_un_are_read_as_pydicom_reads_them(
+    items: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "explicit.dcm"
+    unknown = explicit(0x00081140, "UN", items(UID), UNDEFINED) + implicit(SEQUENCE_END)
+    path.write_bytes(explicit_file(unknown, COMMENTS))
+    scanned, [row] = read_twice([path])
+    assert [note.reason for note in scanned.table.notes] == [Reason.READ_BY_PYDICOM]
+    assert row["ReferencedImageSequence"][0]["ReferencedSOPInstanceUID"] == "1.2.3"
+    assert row["PatientComments"] == "abcdefghij"
 
 
 BAD = b"no items"  # where the dictionary says that there are some

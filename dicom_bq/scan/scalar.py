@@ -113,7 +113,8 @@ class Walker:
         self.base = base
         self.complete = complete
         self.closed = closed
-        self.frame = _Frame(len(data), True, ROOT, -1, 0, _CODECS[form])
+        self._codec = _CODECS[form]
+        self.frame = _Frame(len(data), True, ROOT, -1, 0, self._codec)
         self.stack: list[_Frame] = []
         self.resume: tuple[int, Mark] = (0, rows.mark())
 
@@ -320,6 +321,8 @@ class Walker:
         """Be sure that ``size`` bytes from ``position`` belong to what is open, or stop and ask for more."""
         if position + size <= self.frame.end:
             return
+        if self._has_vr(position):
+            raise ScanError(reason="an element of a sequence of VR UN has a VR", offset=position)
         if self.frame.end < len(self.data):
             raise ScanError(reason="element reaches past the item or sequence that holds it", offset=position)
         if self.complete:
@@ -327,6 +330,10 @@ class Walker:
         start, mark = self.resume
         self.rows.rollback(mark)
         self._stop(StopKind.MORE, start, start, position + size - start)
+
+    def _has_vr(self, position: int) -> bool:
+        """Whether an element looks as in explicit VR where PS3.5 6.2.2 note 2 wants implicit VR: pydicom reads it."""
+        return self.frame.codec is not self._codec and self.data[position + 4 : position + 6] in tables().codes
 
     def _stop(self, kind: StopKind, position: int, kept: int, need: int = 0) -> NoReturn:
         raise _Stopped(Stop(kind, position, need, kept))
