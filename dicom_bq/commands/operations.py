@@ -92,7 +92,7 @@ def cancel(operation: str) -> int:
     Example:
       dicom-bq operations cancel 4190
 
-    Exit codes: 0 it has been asked; 1 it has ended already; 2 there is no such operation.
+    Exit codes: 0 it has been asked, or is cancelled; 1 it has ended otherwise; 2 there is no such operation.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
     from dicom_bq.operations.store import Store
 
