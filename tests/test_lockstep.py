@@ -52,6 +52,8 @@ def test_company_changes_nothing() -> None:
     assert_same(*both(paths))
 
 
+LARGE = 1 << 20
+"""Bytes of a file that takes seconds, and need not take them for all sizes."""
 SIZES = [(512, 1024, 2048, 1 << 20), (1 << 10, 1 << 14), (700, 1 << 20)]
 
 
@@ -63,7 +65,9 @@ def test_walkers_agree_whatever_is_read_at_a_time(
     hostile = [tmp_path / f"{number}.dcm" for number in range(len(malformed.CASES))]
     for path, case in zip(hostile, malformed.CASES.values(), strict=True):
         path.write_bytes(case.build())
-    assert_same(*both([*FIXTURES, *hostile]))
+    few = [path for path in hostile if sizes == SIZES[0] or path.stat().st_size < LARGE]
+    assert len(few) > len(hostile) / 2
+    assert_same(*both([*FIXTURES, *few]))
 
 
 @pytest.mark.corpus
