@@ -108,8 +108,6 @@ def _compared(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(contender: str, directory: str, files: str) -> None:
     """One export; the product is given the directory, others the list of its files."""
     module = load(contender)
-    if contender.startswith("product_"):
-        memory.settle()  # as the command does
     module.prepare({"directory": directory})
     imports = peak_kib()
     paths = [] if contender.startswith("product_") else sorted(map(str, Path(directory).glob("*/*.dcm")))

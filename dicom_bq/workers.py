@@ -174,10 +174,10 @@ class Workers:
     def _give(self) -> None:
         """Let workers do parts; not the last there is if they all have some, as this process has none now."""
         waiting = list(self._waiting())
-        for left, part in zip(range(len(waiting) - 1, -1, -1), waiting, strict=True):
+        for left, part in zip(range(len(waiting), 0, -1), waiting, strict=True):
             able = [worker for worker in self._workers if worker.ready and len(worker.parts) < self._ahead]
             worker = min(able, key=lambda worker: len(worker.parts), default=None)
-            if worker is None or not self._free or (not left and worker.parts and not part.suspect):
+            if worker is None or not self._free or (left == 1 and worker.parts and not part.suspect):
                 break
             worker.give(part, self._free.pop())
         self._prepare()

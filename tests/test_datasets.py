@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_bq.columns.build import BuildOptions, build
@@ -130,6 +132,15 @@ def test_a_pixel_representation_may_be_stored_with_another_vr(tmp_path, vr: str,
     dataset = pydicom.dcmread(path, force=True)
     dataset[0x00280106] = pydicom.DataElement(0x00280106, "US or SS", value)  # as one sets it by its keyword
     assert rows(dataset)[0]["SmallestImagePixelValue"] == value
+
+
+def test_a_pixel_representation_that_has_items_says_nothing_even_where_there_is_no_value() -> None:
+    dataset = Dataset()
+    dataset[0x00280103] = pydicom.DataElement(0x00280103, "SQ", Sequence([Dataset()]))
+    tag = Tag(0x00280106)
+    dataset[tag] = RawDataElement(tag, None, 0, b"", 0, is_implicit_VR=True, is_little_endian=True)
+    table = scan_datasets([dataset])
+    assert (len(table), len(table.arena)) == (2, 0)
 
 
 def latin_1(tmp_path: Path) -> Dataset:

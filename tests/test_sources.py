@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dicom_bq
@@ -285,13 +285,11 @@ PLACES = ["d", "d/e", "d/e/f", "out", "out/g", "out/g/h"]
 LINKS = st.dictionaries(
     st.tuples(st.sampled_from(PLACES), st.sampled_from("klm")), st.sampled_from([*PLACES, "d/1", "out/g/2"]), max_size=6
 )
-
-
 SOURCES = ["d", "d/e", "out/g", "d/**", "d/e/**", "out/**"]
 
 
 @given(links=LINKS, sources=st.lists(st.sampled_from(SOURCES), min_size=1, max_size=3))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 def test_however_links_lead_each_file_comes_once(
     tmp_path_factory: pytest.TempPathFactory, links: dict[tuple[str, str], str], sources: list[str]
 ) -> None:

@@ -20,9 +20,8 @@ def prepare(options: Mapping[str, object], name: str = "product.parquet") -> Non
     from dicom_bq import memory
     from dicom_bq.reading import ReadOptions
 
-    memory.settle()
-
     global _directory, _keywords, _target  # noqa: PLW0603
+    memory.settle()  # as the command does
     _keywords = {"workers": 1} | {keyword: options[keyword] for keyword in KEYWORDS if keyword in options}
     if absent := _keywords.keys() - ReadOptions.__annotations__.keys():
         message = f"this version of dicom-bq has no {', '.join(absent)}"

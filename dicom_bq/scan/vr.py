@@ -142,8 +142,8 @@ def resolve_us_or_ss(table: ElementTable) -> ElementTable:
 def _signs(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """What each Pixel Representation says, however it is stored; one that has items says nothing of the kind."""
     plain = (table.vr[rows] == US) & (table.length[rows] == 2) & ~table.walked[rows]
-    place = np.where(plain, table.offset[rows], 0)
-    signs: npt.NDArray[np.bool_] = plain & (table.arena[place] == 1) & (table.arena[place + 1] == 0)
+    signs, place = np.zeros(len(rows), np.bool_), table.offset[rows[plain]]
+    signs[plain] = (table.arena[place] == 1) & (table.arena[place + 1] == 0)
     for number in np.flatnonzero(~plain & ~table.walked[rows]).tolist():
         signs[number] = is_signed(table.value(int(rows[number])), VR_CODES[int(table.vr[rows[number]])])
     return signs

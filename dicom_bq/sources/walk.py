@@ -87,8 +87,12 @@ class Listing:
                 bool(self._whole or self.followed)
                 and any(parent in self._whole or parent in self.followed for parent in above(real))
             )
-            or any(tree.covers(real, member=member) for tree in self._patterns_at(real))
+            or self._is_covered(real, member=member)
         )
+
+    def _is_covered(self, real: str, *, member: bool) -> bool:
+        """Whether a tree with a pattern lists a real path."""
+        return any(tree.covers(real, member=member) for tree in self._patterns_at(real))
 
     def _patterns_at(self, real: str) -> Iterator[Tree]:
         """Trees with a pattern that a real path may be in."""
@@ -141,7 +145,7 @@ class Listing:
         if step.real != tree.real + step.inside and not step.linked:  # through a link to a directory
             if any(step.real in others for others in (self._seen, self.alone, self.followed)):
                 return True
-            if any(other.covers(step.real, member=is_member) for other in self._patterns_at(step.real)):
+            if self._is_covered(step.real, member=is_member):
                 return True
             if not tree.pattern.deep:
                 if self.reaches(step.real, member=is_member):
