@@ -172,6 +172,45 @@ def test_killed_after_the_write(nursery: Nursery, archive: Path, tmp_path: Path,
         assert len(read(folder / name)) == (2 * FILES + 1 if disposition == "write-append" else FILES), place
 
 
+COMMITTED = {
+    "x.parquet": "files._sync = killing(files._sync)",
+    "parts": "files._remove = killing(files._remove)",
+    "x.duckdb": "shutil.rmtree = killing(shutil.rmtree)",
+}
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_killed_at_the_end_of_the_write(nursery: Nursery, archive: Path, tmp_path: Path, name: str) -> None:
+    """All is written, and what was needed for that is not yet taken away."""
+    table, report = undisturbed(nursery, archive, name, *APPEND)
+    prepare(tmp_path, name)
+    command = ("export", str(archive), str(tmp_path / name), *APPEND, "--report", str(tmp_path / "report"))
+    code = nursery.code
+    nursery.code += f"""
+import os, shutil, signal
+from dicom_bq.destinations import files
+from dicom_bq.jobdir import JobDirectory
+def killing(function):
+    def called(*arguments, **options):
+        if announced:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return called
+announced, announce = [], JobDirectory.announce
+JobDirectory.announce = lambda *arguments: (announce(*arguments), announced.append(1))
+{COMMITTED[name]}
+"""
+    assert nursery.run(*command) == -signal.SIGKILL
+    assert contents(tmp_path / name) == table
+    assert [path.name for path in tmp_path.glob(f".{name}.*") if path.suffix != ".job"]
+    nursery.code = code
+    assert nursery.run(*command) == 1
+    assert "nothing is done now" in nursery.log.read_text()
+    assert contents(tmp_path / name) == table
+    assert told(tmp_path / "report") == report
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize("name", DESTINATIONS)
 def test_a_report_of_a_finished_write_is_that_write_s(
     nursery: Nursery, archive: Path, tmp_path: Path, name: str

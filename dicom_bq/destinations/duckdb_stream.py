@@ -55,7 +55,7 @@ def attached(
         spill: Directory for what DuckDB has no memory for.
         rows: Of a row group. When DuckDB ends its work on a file, it puts smaller ones together, which takes memory.
         spills: There may be such. The directory holds rows then, so nobody else can look into it; it is gone
-            afterwards, and so is what a process has left there that was killed.
+            afterwards. What a process has left there that was killed is gone whatever the connection is for.
     """
     import duckdb
 
@@ -67,8 +67,9 @@ def attached(
         except duckdb.ResourceInUseException:
             is_apart = False
             connection = stack.enter_context(duckdb.connect(path))
-        if spills and is_apart:  # the file is this connection's, and so is the directory
+        if is_apart:  # the file is this connection's, and so is the directory
             shutil.rmtree(spill, ignore_errors=True)
+        if is_apart and spills:
             with files.refusals(str(path)):
                 spill.mkdir(mode=0o700)
             after.callback(shutil.rmtree, spill, ignore_errors=True)
