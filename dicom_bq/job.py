@@ -206,7 +206,7 @@ def export(
         def named(report: ExportReport) -> ExportReport:
             return replace(report, operation=running.name)
 
-        watched = Watched(running, job.watch, progress)
+        watched = Watched(running, progress)
 
         def written(report: ExportReport) -> None:
             if not running.is_running:  # an earlier run has written it
@@ -225,6 +225,7 @@ def export(
         exclude = [*_outputs(destination), *running.files, str(place)]
         with contextlib.closing(reading.sources(sources, exclude=exclude)) as batches:
             target.check(disposition, schema)
+            job.introduce()
             running.begin()
             found, rows = assemble(batches, schema, job.spill, options)
             report = run.write(found, watched.rows(rows), lambda: reading.report(found, started))

@@ -12,11 +12,9 @@ after it. A job without its journal is no job, so taking that away is what ends 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,15 +33,12 @@ from dicom_bq.spill import Spill
 from dicom_bq.tally import FAILURES, SKIPPED
 
 if TYPE_CHECKING:
-    from dicom_bq.progress import Progressed
     from dicom_bq.reading import ReadOptions
     from dicom_bq.report import ExportReport
     from dicom_bq.schema import TableSchema
 
 Tell: TypeAlias = Callable[[str], None]
 """Called with what a person should know, a sentence at a time."""
-INTRODUCED_AFTER = 2.0
-"""Seconds; a job that takes less does not say where its state is."""
 JOURNAL = "journal"
 FORMAT = 1
 """Of the journal and of what is in it."""
@@ -115,7 +110,7 @@ class JobDirectory:
         self.announced: Announced | None = None
         self.tell = tell
         self._header = {"format": str(FORMAT), **options}
-        self._introduction = time.monotonic() + INTRODUCED_AFTER
+        self._is_known = False
         self._ended = False
         with contextlib.ExitStack() as stack, _refusals(path):
             _check(path)
@@ -154,7 +149,7 @@ class JobDirectory:
             if self._earlier and not changed:
                 if self.chunks.finished:
                     self.tell(f"{self.path}: taking up a run that has read {self.chunks.finished:,} files")
-                    self._introduction = math.inf
+                    self._is_known = True
             else:
                 if self._earlier:
                     self.tell(f"{self.path}: options changed: {', '.join(changed)}; all files are read again")
@@ -163,10 +158,9 @@ class JobDirectory:
             for name in {*os.listdir(self.path)} - {JOURNAL, self.spill.own().name, *self.chunks.rows}:  # noqa: PTH208
                 _remove(self.path / name)
 
-    def watch(self, _now: Progressed) -> None:
-        """Tell where the state is, once the job has taken a while."""
-        if time.monotonic() > self._introduction:
-            self._introduction = math.inf
+    def introduce(self) -> None:
+        """Tell where the state is, unless that has been said."""
+        if not self._is_known:
             self.tell(f"The state of this job is in {self.path}")
 
     def note(self, part: Part, summary: Summary, *, alone: bool = True) -> None:

@@ -151,7 +151,8 @@ def test_python_m() -> None:
 def test_export(run: Run, archive: Path, out: str) -> None:
     done = run("export", archive, out)
     assert (done.code, done.out) == (0, "")
-    first, second, *rest = done.err.splitlines()
+    begun, first, second, *rest = done.err.splitlines()
+    assert begun == f"The state of this job is in {Path(f'.{out}.job').absolute()}"
     shown = "x.duckdb#dicom" if out == "x.duckdb" else out
     assert first == f"{shown}: 2 rows written, 9 columns (WRITE_EMPTY)"
     assert second.startswith("3 files found: 2 exported, 1 not DICOM, 0 DICOMDIR, 0 failed;")

@@ -241,7 +241,8 @@ def test_signals(
     _, said = process.communicate(timeout=10)
     assert time.monotonic() - began < SOON
     assert process.returncode == 128 + number
-    (entry,) = map(json.loads, said.splitlines())
+    begun, entry = map(json.loads, said.splitlines())
+    assert begun["message"] == f"The state of this job is in {archive.parent / '.x.parquet.job'}"
     assert entry["severity"] == "NOTICE"
     assert entry["message"].startswith(f"{signals.WORDS[number]}; nothing is half written. Run the same command")
     assert {path.name for path in archive.parent.iterdir()} <= {".x.parquet.job", "archive"}
@@ -272,7 +273,8 @@ def test_a_call_that_does_not_come_back(archive: Path) -> None:
     _, said = process.communicate(timeout=10)
     assert 1 < time.monotonic() - began < SOON
     assert process.returncode == 130
-    assert said.startswith("dicom-bq: interrupted, and ended by force after two seconds. The table is as it was")
+    _, ended = said.splitlines()
+    assert ended.startswith("dicom-bq: interrupted, and ended by force after two seconds. The table is as it was")
     assert only()["dicomBq"]["state"] == "ABORTED"
 
 
@@ -291,7 +293,8 @@ def test_a_list_that_does_not_come(archive: Path) -> None:
     assert process.wait(10) == 143
     assert time.monotonic() - began < SOON
     _, said = process.communicate()
-    assert said == "dicom-bq: terminated; nothing is half written. Run the same command to begin again\n"
+    _, ended = said.splitlines()
+    assert ended == "dicom-bq: terminated; nothing is half written. Run the same command to begin again"
 
 
 def test_how_to_go_on() -> None:
@@ -318,8 +321,9 @@ def test_async(run: Run, archive: Path) -> None:
     assert pq.read_metadata("x.parquet").num_rows == 3
     store = Store.of_user()
     identifier = record["name"].rpartition("/")[2]
-    until(lambda: bool(store.path(identifier, ".log").read_text()))
-    assert json.loads(store.path(identifier, ".log").read_text())["exported"] == 3
+    until(lambda: "exported" in store.path(identifier, ".log").read_text())
+    *_, last = store.path(identifier, ".log").read_text().splitlines()
+    assert json.loads(last)["exported"] == 3
     assert all(b"canary" not in path.read_bytes().lower() for path in store.directory.iterdir())
 
 
@@ -381,7 +385,8 @@ def test_options_of_the_process() -> None:
 
 def test_json_on_stderr(run: Run, archive: Path) -> None:
     done = run("export", archive, "x.parquet", "--log-format", "json")
-    (entry,) = map(json.loads, done.err.splitlines())
+    begun, entry = map(json.loads, done.err.splitlines())
+    assert begun["severity"] == "INFO"
     assert (entry["severity"], entry["found"], entry["failed"]) == ("WARNING", 4, 1)
     assert entry["message"].startswith("x.parquet: 3 rows written")
     for arguments, code, message in (

@@ -289,6 +289,7 @@ def interrupted(nursery: Nursery, archive: Path, *options: str, name: str = "x.p
     """An export that was killed after some parts; returns its command line."""
     command = ["export", str(archive), str(archive.parent / name), "--workers", "1", *options]
     assert nursery.run(*command, point=("after", "chunks.Chunks.note", parts)) == -signal.SIGKILL
+    assert nursery.log.read_text().startswith("The state of this job is in /")
     return command
 
 
@@ -298,6 +299,8 @@ def test_a_changed_file_is_read_again_and_named(nursery: Nursery, archive: Path,
         instance(tmp_path, "9", PatientID="changed").rename(archive / f"{number:02}.dcm")
     assert nursery.run(*command) == 1
     said = nursery.log.read_text()
+    assert said.startswith(f"{tmp_path / '.x.parquet.job'}: taking up a run that has read 30 files\n")
+    assert "The state of this job" not in said
     assert finished_files(nursery.log) == 20
     names = ", ".join(str(archive / f"{number:02}.dcm") for number in (2, 3, 12))
     assert f"changed since they were read, and read again with their chunks: {names}\n" in said
