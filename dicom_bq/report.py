@@ -44,6 +44,7 @@ _MISFITS = frozenset(
 )
 _REMARKS = frozenset(Reason) - _DROPPED - _NOT_IN_SCHEMA - _MISFITS - REPAIRS
 
+_UNLISTED = "Elements dropped, and the schema given has no DroppedTags to list them in"
 SECTIONS: tuple[tuple[str, frozenset[Reason]], ...] = (
     ("Values that did not fit their column, kept in OtherElements", _MISFITS),
     ("Elements that the schema given has no column for", _NOT_IN_SCHEMA),
@@ -142,7 +143,8 @@ class ReadReport:
             "Lines of the filter without an instance", self.unmatched, len(self.unmatched), LONGEST_LIST
         )
         yield from failure_lines(self.failures)
-        yield from problem_lines(self.problems)
+        listed = any(column.name == "DroppedTags" for column in self.schema.columns)
+        yield from problem_lines(self.problems, listed=listed)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``to_json`` writes."""
@@ -226,14 +228,20 @@ def failure_lines(failures: Sequence[Failure], longest: int = LONGEST_LIST) -> I
     yield from _section("Failed", lines, len(failures), longest)
 
 
-def problem_lines(problems: Problems, longest: int = LONGEST_LIST) -> Iterator[str]:
-    """Problems by tag and reason, the most frequent first, under a title for each kind."""
+def problem_lines(problems: Problems, longest: int = LONGEST_LIST, *, listed: bool = True) -> Iterator[str]:
+    """Problems by tag and reason, the most frequent first, under a title for each kind.
+
+    Args:
+        problems: What was met.
+        longest: Lines of a kind.
+        listed: Rows have DroppedTags.
+    """
     for title, reasons in SECTIONS:
         counts = _by_tag(problems, reasons)
         width = len(f"{max(counts.values(), default=0):,}")
         ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         lines = [f"{count:>{width},}  {label}" for label, count in ordered]
-        yield from _section(title, lines, len(lines), longest)
+        yield from _section(title if listed or reasons is not _DROPPED else _UNLISTED, lines, len(lines), longest)
 
 
 def _by_tag(problems: Problems, reasons: frozenset[Reason]) -> Counter[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import dicom_bq
 from dicom_bq.columns.build import build
 from dicom_bq.columns.kinds import REASON_NUMBER
 from dicom_bq.problems import Place, Problem, Problems, Reason
@@ -118,6 +119,22 @@ def test_problems_are_counted_by_tag_and_reason() -> None:
         "Elements dropped, listed in DroppedTags:",
         "  1,000  (7FE0,0010)  PixelData  VR has no BigQuery type",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        ({"PatientID", "DroppedTags"}, "Elements dropped, listed in DroppedTags:"),
+        ({"PatientID"}, "Elements dropped, and the schema given has no DroppedTags to list them in:"),
+    ],
+)
+def test_what_is_in_no_list_is_not_said_to_be_in_one(tmp_path: Path, names: set[str], title: str) -> None:
+    path = tmp_path / "x.dcm"
+    path.write_bytes(explicit_file(text(0x7FE00010, "OB", "ab")))
+    columns = schema_from_keywords(["PatientID"]).columns
+    schema = TableSchema(tuple(column for column in columns if column.name in names))
+    report = dicom_bq.export(path, tmp_path / "x.parquet", schema=schema)
+    assert title in report.lines()
 
 
 def test_long_lists_say_how_much_is_left_out() -> None:
