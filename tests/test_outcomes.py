@@ -84,12 +84,13 @@ def test_memory_does_not_grow() -> None:
             uris = [f"{'long/' * 20}{number}-{one}" for one in range(1000)]
             kept.extend(Skipped(uri, "not_dicom", "why") for uri in uris)
             seen.add({digest(uri.encode()): uri for uri in uris})
-            gc.collect()
-            peaks.append(tracemalloc.get_traced_memory()[0])
+            if number in {0, 59}:
+                gc.collect()
+                peaks.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
     assert len(kept) == 60_000
-    assert peaks[-1] < peaks[0] + 300_000
+    assert peaks[1] < peaks[0] + 300_000
     assert seen.get(digest(uris[7].encode())) == uris[7]
 
 
