@@ -44,13 +44,14 @@ def _fields(
     made = []
     for field in wanted:
         array = have.pop(field.name.lower(), None)
-        made.append(_absent(field.type, rows) if array is None else _array(array, field.type, path + field.name))
+        made.append(absent(field.type, rows) if array is None else fit(array, field.type, path + field.name))
     if have:
         raise SchemaError(reason=f"no column for {', '.join(path + name for name in have)} in the schema")
     return made
 
 
-def _array(array: pa.Array, kind: pa.DataType, path: str) -> pa.Array:
+def fit(array: pa.Array, kind: pa.DataType, path: str = "") -> pa.Array:
+    """A column in the form of a type that has every sub-field of its, and more; as ``conform`` does it."""
     if array.type == kind:
         return array
     if pa.types.is_struct(kind) and pa.types.is_struct(array.type):
@@ -70,7 +71,7 @@ def _struct(array: pa.StructArray, kind: pa.StructType, path: str) -> pa.StructA
 
 
 def _list(array: pa.ListArray | pa.LargeListArray, kind: pa.ListType, path: str) -> pa.ListArray:
-    return with_values(array, kind, functools.partial(_array, path=path))
+    return with_values(array, kind, functools.partial(fit, path=path))
 
 
 def with_values(
@@ -99,7 +100,8 @@ def nulls(array: pa.Array) -> pa.BooleanArray | None:
     return array.is_null() if array.null_count else None
 
 
-def _absent(kind: pa.DataType, rows: int) -> pa.Array:
+def absent(kind: pa.DataType, rows: int) -> pa.Array:
+    """A column without a value: nulls, or empty lists, since BigQuery's arrays hold no NULL and are none."""
     if not pa.types.is_list(kind):
         return pa.nulls(rows, kind)
     return pa.ListArray.from_arrays(

@@ -6,11 +6,12 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from dicom_bq.column import SOURCE_KEY
 from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
@@ -18,6 +19,7 @@ from dicom_bq.processors import processes
 from dicom_bq.progress import Progress, Watched, silent
 from dicom_bq.reading import ROUND_BYTES, Instances, Reading, ReadOptions, Source
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
+from dicom_bq.schema_limits import NO_LIMITS
 from dicom_bq.spill import Spill, assemble, known_schema, union
 from dicom_bq.stream import InstanceStream
 from dicom_bq.tally import Tally
@@ -107,7 +109,7 @@ def to_arrow(instances: Instances, schema: TableSchema | None = None, **options:
 
 
 def scan(
-    sources: Source | Sequence[Source], schema: TableSchema | None = None, **options: Unpack[ReadOptions]
+    sources: Source | Iterable[Source], schema: TableSchema | None = None, **options: Unpack[ReadOptions]
 ) -> InstanceStream:
     """The instances in files as a stream that Arrow, DuckDB, pandas and Polars take.
 
@@ -120,11 +122,11 @@ def scan(
         UsageError: A source does not exist.
         SchemaError: The dictionary gives a column of the schema another type or mode.
     """
-    return InstanceStream(sources, _schema(schema, options), options)
+    return InstanceStream(_several(sources), _schema(schema, options), options)
 
 
 def export(
-    sources: Source | Sequence[Source],
+    sources: Source | Iterable[Source],
     destination: Source,
     *,
     table: str = "dicom",
@@ -186,6 +188,7 @@ def export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
+    sources = _several(sources)
     schema = _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
     encoders = processes(options.get("workers"))
@@ -233,7 +236,7 @@ def export(
 
 
 def plan_export(
-    sources: Source | Sequence[Source],
+    sources: Source | Iterable[Source],
     destination: Source,
     *,
     table: str = "dicom",
@@ -256,7 +259,7 @@ def plan_export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
-    schema = _schema(schema, options)
+    sources, schema = _several(sources), _schema(schema, options)
     target = resolve(destination, table=table, bigquery=bigquery)
     reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
     with contextlib.closing(reading.sources(sources, exclude=_outputs(destination))) as batches:
@@ -270,7 +273,16 @@ def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | No
     known = known_schema(options)
     if known and asked:
         raise UsageError(reason="the JSON schema variant has its own columns: leave out the schema, or the variant")
-    return known or (asked and asked.completed(options.get("numeric_strings", "text")))
+    if asked is None:
+        return known
+    if not asked.columns:
+        raise UsageError(reason="the schema has no columns: leave it out to have those that have a value")
+    if options.get("include_source_store") and not any(column.key == SOURCE_KEY for column in asked.columns):
+        raise UsageError(reason="the schema has no column SourceDicomStore: add it, or do not ask for that column")
+    asked.check_limits(NO_LIMITS)
+    completed = asked.completed(options.get("numeric_strings", "text"))
+    completed.to_arrow()  # or a type that rows cannot have is met in the first of them
+    return completed
 
 
 def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:
@@ -281,10 +293,14 @@ def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | Non
     return Selection(read_filter(filter_file) if filter_file else None, deduplicate)
 
 
-def _command(sources: Source | Sequence[Source], *arguments: object) -> str:
+def _several(sources: Source | Iterable[Source]) -> list[Source]:
+    """Sources as they can be looked at more than once."""
+    return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+
+
+def _command(sources: Sequence[Source], *arguments: object) -> str:
     """What makes two exports to one destination the same: an interrupted one is taken up by its like."""
-    several = [sources] if isinstance(sources, str | os.PathLike) else sources
-    return repr([*(_identity(os.fsdecode(source)) for source in several), *arguments])
+    return repr([*(_identity(os.fsdecode(source)) for source in sources), *arguments])
 
 
 def _identity(source: str) -> str:
@@ -306,7 +322,7 @@ def _disposition(asked: WriteDisposition | str | None, *, overwrite_table: bool)
 
 def _outputs(destination: Source) -> list[str]:
     """The output and what stands beside it while it is written: none of that is a source."""
-    path = Path(destination)
+    path = Path(os.path.realpath(destination))
     hidden = [str(path.with_name(f".{path.name}.{suffix}")) for suffix in ("lock", "old", "ready", "spill", "writing")]
     return [str(path), f"{path}.wal", *hidden]
 

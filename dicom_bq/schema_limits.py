@@ -42,15 +42,23 @@ def check_limits(columns: Sequence[Column], limits: Limits = BIGQUERY_LIMITS) ->
     Raises:
         SchemaLimitError: Names the limit and the path of the first column past it.
     """
-    seen: set[str] = set()
     for number, (path, level, column) in enumerate(walk(columns), start=1):
         _at_most("number of columns", path, number, limits.columns)
         _at_most("levels of RECORD", path, level, limits.record_levels)
         _at_most("characters of name", path, len(column.name), limits.name_characters)
         _at_most("characters of description", path, len(column.description), limits.description_characters)
+    if twice := name_twice(columns):
+        raise SchemaLimitError(limit="columns of one name, ignoring case", path=twice, found=2, allowed=1)
+
+
+def name_twice(columns: Sequence[Column]) -> str | None:
+    """Path of a column whose name, ignoring case, another of its level has; None if there is none."""
+    seen: set[str] = set()
+    for path, _, _ in walk(columns):
         if path.lower() in seen:
-            raise SchemaLimitError(limit="columns of one name, ignoring case", path=path, found=2, allowed=1)
+            return path
         seen.add(path.lower())
+    return None
 
 
 def _at_most(limit: str, path: str, found: int, allowed: int | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from dicom_bq.column import NULLABLE, RECORD
+from dicom_bq.column import RECORD, REPEATED
 from dicom_bq.destinations.base import Existing
 from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.schema import TableSchema
@@ -47,10 +47,10 @@ def latest_rows(table: str, schema: TableSchema, order_by: Sequence[str] = ()) -
     Raises:
         UsageError: A column is not there, or is not one value; or there is none to order by.
     """
-    single = {column.name for column in schema.columns if column.mode == NULLABLE and column.type != RECORD}
-    by = list(order_by) or [name for name in LATEST_BY if name in single]
+    single = {column.name.lower() for column in schema.columns if column.mode != REPEATED and column.type != RECORD}
+    by = list(order_by) or [name for name in LATEST_BY if name.lower() in single]
     for name in ("SOPInstanceUID", *by):
-        if name not in single:
+        if name.lower() not in single:
             raise UsageError(reason=f"{table} has no column {name} with one value a row")
     if not by:
         known = ", ".join(LATEST_BY)
@@ -80,7 +80,8 @@ def instances_where(table: Queryable, where: str) -> Iterator[Uids]:
     existing = table.existing()
     if existing is None:
         raise DestinationError(destination=table.uri, reason="there is no such table", advice="Export one first")
-    missing = sorted({*UIDS} - {column.name for column in existing.schema.columns})
+    names = {column.name.lower() for column in existing.schema.columns}
+    missing = sorted(name for name in UIDS if name.lower() not in names)
     if missing:
         raise UsageError(reason=f"{table.uri} has no column {', '.join(missing)}, which a filter needs")
     columns = ", ".join(UIDS)

@@ -18,6 +18,7 @@ from dicom_bq.columns.nesting import Nesting
 from dicom_bq.columns.other import OtherTexts, texts_of_tags
 from dicom_bq.columns.paths import Paths
 from dicom_bq.columns.scalars import scalar_columns
+from dicom_bq.conform import absent, fit
 from dicom_bq.elements import ElementTable
 from dicom_bq.mapping import is_sequence, tag_name
 from dicom_bq.spans import ranges
@@ -78,7 +79,7 @@ class Assembly:
         child = self.paths.children.get((node, column.key))
         make = None if child is None else self._maker(column, child)
         if make is None or child is None:
-            return empty_column(kind, size)
+            return absent(kind, size)
         self.visited.add(child)
         return make(column, kind, child, size)
 
@@ -101,11 +102,11 @@ class Assembly:
         leaves = self.parts[node].leaves
         if leaves.repeated:
             rows, starts, counts, values = self._elements(node)
-            return _lists(values, starts, counts, self.nesting.ordinal.take(rows), kind, size)
+            return _lists(fit(values, kind.value_type), starts, counts, self.nesting.ordinal.take(rows), kind, size)
         if node not in self.scalars:
             sizes = self.nesting.sizes[[self.paths.nodes[used].parent for used in leaves.used.tolist()]]
             self.scalars.update(scalar_columns(leaves, sizes, self.nesting.ordinal))
-        return self.scalars[node]
+        return fit(self.scalars[node], kind)
 
     def _elements(self, node: int) -> tuple[Rows, Rows, Rows, pa.Array]:
         """Rows of a column's elements; first value and number of values of each; the values they are among."""
@@ -120,27 +121,39 @@ class Assembly:
         order = np.lexsort((tags, holder))
         entry = dictionary.lookup(column.key)
         codes = texts_of_tags(tags[order], lambda tag: entry.repeater_id(tag) if entry else "")
-        inner, repeated = kind.value_type.field(1).type, self.parts[node].leaves.repeated
+        inner, repeated = _type_of(kind, "value"), self.parts[node].leaves.repeated
         counts = counts[order]
         values, starts = _gather(values, starts[order], counts), np.cumsum(counts) - counts
         value = _lists(values, starts, counts, np.arange(len(order)), inner, len(order)) if repeated else values
-        records = pa.StructArray.from_arrays([codes, value], fields=list(kind.value_type))
+        records = _records(kind, id=codes, value=value)
         return list_array(records, holder[order], size, kind)
 
     def _other(self, column: Column, kind: pa.ListType, node: int, size: int) -> pa.Array:
         texts = self.other[node]
         rows = texts.rows
-        data_type = kind.value_type.field(1).type
+        data_type = _type_of(kind, "data")
         parts = _gather(texts.parts, texts.starts, texts.counts)
         data = list_array(parts, np.repeat(np.arange(len(rows)), texts.counts), len(rows), data_type)
         tags = texts_of_tags(self.table.tag[rows], tag_name)
-        records = pa.StructArray.from_arrays([tags, data], fields=list(kind.value_type))
+        records = _records(kind, tag=tags, data=data)
         return list_array(records, self.nesting.ordinal[rows], size, kind)
 
     def _dropped(self, kind: pa.ListType) -> pa.Array:
         names, references, instance = self.dropped
-        records = pa.StructArray.from_arrays([names, references], fields=list(kind.value_type))
+        records = _records(kind, tagname=names, tagreference=references)
         return list_array(records, instance, self.table.instances, kind)
+
+
+def _records(kind: pa.ListType, **parts: pa.Array) -> pa.StructArray:
+    """Records of these sub-fields, named in lower case; others that a user's schema has are empty."""
+    size, fields = len(next(iter(parts.values()))), list(kind.value_type)
+    arrays = [parts[one.name.lower()] if one.name.lower() in parts else absent(one.type, size) for one in fields]
+    return pa.StructArray.from_arrays(arrays, fields=fields)
+
+
+def _type_of(kind: pa.ListType, name: str) -> pa.DataType:
+    """Type of a sub-field of records, by its name in lower case."""
+    return next(one.type for one in kind.value_type if one.name.lower() == name)
 
 
 def _lists(values: pa.Array, starts: Rows, counts: Rows, holder: Rows, kind: pa.ListType, size: int) -> pa.Array:
@@ -187,10 +200,3 @@ def _list_array(values: pa.Array, sizes: Rows, kind: pa.ListType) -> pa.Array:
     offsets = np.zeros(len(sizes) + 1, np.int32)
     sizes.cumsum(out=offsets[1:])
     return pa.Array.from_buffers(kind, len(sizes), [None, pa.py_buffer(offsets)], null_count=0, children=[values])
-
-
-def empty_column(kind: pa.DataType, size: int) -> pa.Array:
-    """A column without a value: nulls, or empty lists, since BigQuery's arrays hold no NULL and are none."""
-    if pa.types.is_list(kind):
-        return list_array(pa.nulls(0, kind.value_type), np.zeros(0, np.int64), size, kind)
-    return pa.nulls(size, kind)

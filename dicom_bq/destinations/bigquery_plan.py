@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dicom_bq.column import REQUIRED
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
 from dicom_bq.destinations.bigquery_tables import (
@@ -154,6 +155,7 @@ def _mode(
 ) -> tuple[str, list[Field]]:
     """BigQuery's write disposition, and the table's fields after it, but for policy tags that are asked for."""
     if resource is None:
+        _check_fillable(name.uri, ours)
         return disposition.value, list(ours)
     if disposition is not WriteDisposition.WRITE_TRUNCATE:
         check_required(name.uri, before, ours)
@@ -177,6 +179,21 @@ def check_required(destination: str, before: Sequence[Field], ours: Sequence[Fie
         )
 
 
+def _check_fillable(destination: str, ours: Sequence[Field]) -> None:
+    """Raise DestinationConflictError for a new table's column that is REQUIRED, and that no instance has."""
+    columns = TableSchema.from_bigquery(ours).walk()
+    empty = [path for path, _, column in columns if column.mode == REQUIRED and not column.is_ours]
+    if empty:
+        raise DestinationConflictError(
+            destination=destination,
+            path=empty[0],
+            first="REQUIRED in the schema",
+            second="empty in every row",
+            others="".join(f", so is {path}" for path in empty[1:]),
+            advice="Make it NULLABLE in the schema, or leave it out",
+        )
+
+
 def _shape(
     resource: dict[str, Any] | None,
     fields: Sequence[Field],
@@ -189,16 +206,26 @@ def _shape(
         shape = {"clustering": clustering(fields, options.cluster_by), "timePartitioning": partitioning(fields, asked)}
         return {key: value for key, value in shape.items() if value}
     kept = {name: resource[own] for own, name in _KEPT.items() if resource.get(own)}
-    if asked and not asked.items() <= kept.get("timePartitioning", {}).items():
+    if asked and not _without_case(asked).items() <= _without_case(kept.get("timePartitioning", {})).items():
         raise UsageError(reason=f"partition by {options.partition_by}: the partitions of a table that exists stay")
-    partitioning(fields, kept.get("timePartitioning"))
+    if by_time := partitioning(fields, kept.get("timePartitioning")):
+        kept["timePartitioning"] = by_time
     clustered = resource.get("clustering", {}).get("fields", [])
     if disposition is WriteDisposition.WRITE_TRUNCATE:
-        names = {item["name"] for item in fields}
-        own = [column for column in clustered if column in names]
+        names = {item["name"].lower() for item in fields}
+        own = [column for column in clustered if column.lower() in names]
         by = clustering(fields, own if options.cluster_by is None else options.cluster_by)
-    elif options.cluster_by is None or list(options.cluster_by) == clustered:
+    elif options.cluster_by is None or _lower(options.cluster_by) == _lower(clustered):
         by = resource.get("clustering")
     else:
         raise UsageError(reason="cluster by: the clustering of a table stays, unless the table is replaced")
     return {**kept, **({"clustering": by} if by else {})}
+
+
+def _without_case(partitions: dict[str, Any]) -> dict[str, Any]:
+    """Partitions to compare: names of columns have no case."""
+    return {key: value.lower() if key == "field" else value for key, value in partitions.items()}
+
+
+def _lower(names: Sequence[str]) -> list[str]:
+    return [name.lower() for name in names]

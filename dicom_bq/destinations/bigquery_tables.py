@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dicom_bq.column import RECORD, REPEATED, REQUIRED
+from dicom_bq.column import NULLABLE, RECORD, REPEATED, REQUIRED
 from dicom_bq.errors import UsageError
 from dicom_bq.schema_fields import canonical_name
 
@@ -72,7 +72,7 @@ def same_columns(first: Sequence[Field], second: Sequence[Field]) -> bool:
 
 def _comparable(fields: Sequence[Field]) -> dict[str, object]:
     return {
-        path.lower(): (item["type"], item.get("mode"), item.get("policyTags") or {})
+        path.lower(): (item["type"], item.get("mode") or NULLABLE, item.get("policyTags") or {})
         for path, item in walk_fields(fields)
     }
 
@@ -138,11 +138,8 @@ def loaded(target: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
 
 
 def _in_parquet(fields: Sequence[Field]) -> list[Field]:
-    return [
-        {**item, "fields": _in_parquet(item["fields"])} if item["type"] == RECORD else item
-        for item in fields
-        if item["type"] not in _NOT_IN_PARQUET
-    ]
+    inside = [{**item, "fields": _in_parquet(item["fields"])} if item["type"] == RECORD else item for item in fields]
+    return [item for item in inside if item["type"] not in _NOT_IN_PARQUET and item.get("fields") != []]
 
 
 def arrow_schema(fields: Sequence[Field]) -> pa.Schema:
@@ -172,9 +169,9 @@ def clustering(fields: Sequence[Field], asked: Sequence[str] | None) -> dict[str
     Raises:
         UsageError: A column asked for is not there, or no table can be clustered by it.
     """
-    known = {item["name"]: item for item in fields}
+    known = _by_name(fields)
     if asked is None:
-        names = [name for name in CLUSTER_BY if name in known]
+        names = [known[name.lower()]["name"] for name in CLUSTER_BY if name.lower() in known]
     else:
         names = [_usable(name, known, "cluster") for name in asked]
     return {"fields": names} if names else None
@@ -186,17 +183,24 @@ def partitioning(fields: Sequence[Field], asked: dict[str, Any] | None) -> dict[
     Raises:
         UsageError: The column asked for is not there, or is no date or timestamp.
     """
-    if asked is not None and "field" in asked:  # else by time of ingestion
-        _usable(asked["field"], {item["name"]: item for item in fields}, "partition")
-    return asked
+    if asked is None or "field" not in asked:  # by time of ingestion
+        return asked
+    return {**asked, "field": _usable(asked["field"], _by_name(fields), "partition")}
+
+
+def _by_name(fields: Sequence[Field]) -> dict[str, Field]:
+    """Fields by their names, which have no case."""
+    return {item["name"].lower(): item for item in fields}
 
 
 def _usable(name: str, known: Mapping[str, Field], purpose: str) -> str:
-    item = known.get(name)
+    """A column's name as the table has it."""
+    item = known.get(name.lower())
     if item is None:
         raise UsageError(reason=f"{purpose} by {name}: no instance has a value for it, so there is no such column")
-    kind, mode = item["type"], item.get("mode")
+    kind, mode = item["type"], item.get("mode") or NULLABLE
     allowed = kind in _PARTITIONABLE if purpose == "partition" else kind not in _NOT_CLUSTERABLE
     if mode == REPEATED or not allowed:
         raise UsageError(reason=f"{purpose} by {name}: BigQuery cannot {purpose} by a column {kind} {mode}")
-    return name
+    own: str = item["name"]
+    return own

@@ -40,6 +40,8 @@ FROM (
     UNION ALL SELECT database_name, schema_name, table_name, 'indexes', NULL, NULL FROM duckdb_indexes()
     UNION ALL SELECT database_name, schema_name, table_name, 'defaults', NULL, NULL FROM duckdb_columns()
         WHERE column_default NOT NULL
+    UNION ALL SELECT database_name, schema_name, table_name, 'required', column_name, NULL FROM duckdb_columns()
+        WHERE NOT is_nullable AND column_default IS NULL
     UNION ALL SELECT database_name, schema_name, table_name, 'column', column_name, comment FROM duckdb_columns()
         WHERE comment NOT NULL
 )
@@ -90,13 +92,20 @@ class DuckDBTable:
         """See ``Destination``."""
         if not self.path.exists():
             return None
-        with self._connected() as connection:
+        with self._attached(None, read_only=True) as (connection, _):
             return self._existing(connection)
 
     def check(self, disposition: WriteDisposition, schema: TableSchema | None) -> None:
         """See ``Destination``."""
         files.check_parent(self.path)
-        check_write(self, self.existing(), disposition, schema)
+        if not self.path.exists():
+            check_write(self, None, disposition, schema)
+            return
+        with self._connected() as connection:
+            existing = self._existing(connection)
+            check_write(self, existing, disposition, schema)
+            if existing and schema and disposition is not WriteDisposition.WRITE_TRUNCATE:
+                self._check_kept(existing.schema, schema, self._facts(connection))
 
     def write(
         self,
@@ -181,6 +190,7 @@ class DuckDBTable:
             return
         merged = existing.schema.merge(schema)
         facts = self._facts(connection)
+        self._check_kept(existing.schema, schema, facts)
         comment = next(text for kind, _, text in facts if kind == "table") or table_description("")
         if needs_rebuild(existing.schema, merged):
             self._rebuild(connection, existing.schema, merged, facts)
@@ -190,14 +200,23 @@ class DuckDBTable:
         ours = comment.startswith(table_description(""))
         self._comment(connection, "TABLE", table_description(merged.edition) if ours else comment)
 
-    def _rebuild(
-        self, connection: duckdb.DuckDBPyConnection, stored: TableSchema, wanted: TableSchema, facts: list[_Fact]
-    ) -> None:
+    def _check_kept(self, stored: TableSchema, schema: TableSchema, facts: list[_Fact]) -> None:
+        """Refuse rows that the table's definitions have no room for."""
+        lists = (column for column in stored.columns if column.is_ours and column.mode == REPEATED)
+        have = {column.name.lower() for column in (*schema.columns, *lists)}
+        missing = [name for kind, name, _ in facts if kind == "required" and name and name.lower() not in have]
+        if missing:
+            reason = f"{', '.join(missing)} may not be NULL, and no row has a value for it"
+            raise DestinationError(destination=self.uri, reason=reason, advice="Give it a default, or drop NOT NULL")
         definitions = sorted({kind for kind, _, _ in facts if kind in _DEFINITIONS})
-        if definitions:
+        if definitions and needs_rebuild(stored, stored.merge(schema)):
             reason = f"a record gains sub-fields, but the table has {' and '.join(definitions)}, which would be lost"
             advice = "Drop them first, or choose another table"
             raise DestinationError(destination=self.uri, reason=reason, advice=advice)
+
+    def _rebuild(
+        self, connection: duckdb.DuckDBPyConnection, stored: TableSchema, wanted: TableSchema, facts: list[_Fact]
+    ) -> None:
         order = connection.table(quote(self.table)).columns
         connection.execute(rebuild(self.table, order, stored, wanted))
         for kind, name, comment in facts:
@@ -258,7 +277,7 @@ class DuckDBTable:
 
     @contextlib.contextmanager
     def _attached(
-        self, rows: pa.RecordBatch | None, path: Path | None = None
+        self, rows: pa.RecordBatch | None, path: Path | None = None, *, read_only: bool = False
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
         """See ``duckdb_stream.attached``; for rows like these, or for none; to what is to become the file."""
         with self._refusals():
@@ -266,7 +285,7 @@ class DuckDBTable:
 
             spill, spills = files.beside(self.path, "spill"), rows is not None and path is None
             group = rows_of_a_group(rows) if rows else VECTOR
-            with attached(path or self.path, spill, group, spills=spills) as found:
+            with attached(path or self.path, spill, group, spills=spills, read_only=read_only) as found:
                 yield found
 
     @contextlib.contextmanager

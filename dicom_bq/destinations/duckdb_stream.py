@@ -44,7 +44,7 @@ def rows_of_a_group(batch: pa.RecordBatch | None) -> int:
 
 @contextlib.contextmanager
 def attached(
-    path: Path, spill: Path, rows: int = VECTOR, *, spills: bool = False
+    path: Path, spill: Path, rows: int = VECTOR, *, spills: bool = False, read_only: bool = False
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
     """A connection to a database file, made when it is not there, and whether its settings are this connection's own.
 
@@ -56,6 +56,7 @@ def attached(
         rows: Of a row group. When DuckDB ends its work on a file, it puts smaller ones together, which takes memory.
         spills: There may be such. The directory holds rows then, so nobody else can look into it; it is gone
             afterwards. What a process has left there that was killed is gone whatever the connection is for.
+        read_only: Nothing is written, so that the file may be where nothing can be.
     """
     import duckdb
 
@@ -63,7 +64,7 @@ def attached(
         is_apart = True
         connection = stack.enter_context(duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(spill)}))
         try:
-            _attach(connection, path, rows)
+            _attach(connection, path, "READ_ONLY" if read_only else f"ROW_GROUP_SIZE {rows}")
         except duckdb.ResourceInUseException:
             is_apart = False
             connection = stack.enter_context(duckdb.connect(path))
@@ -76,12 +77,12 @@ def attached(
         yield connection, is_apart
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, path: Path, rows: int) -> None:
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, option: str) -> None:
     """Have the file's database under the name that it has elsewhere, and no other that could have the same."""
     apart = f"dicom_bq_{uuid.uuid4().hex}"
     name = str(path).replace("'", "''")
     connection.execute(f"ATTACH ':memory:' AS {apart}; USE {apart}; DETACH memory")
-    connection.execute(f"ATTACH '{name}' (TYPE duckdb, ROW_GROUP_SIZE {rows})")
+    connection.execute(f"ATTACH '{name}' (TYPE duckdb, {option})")
     names = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> $1"
     ((found,),) = connection.execute(names, [apart]).fetchall()
     connection.execute(f"USE {quote(found)}")

@@ -19,6 +19,7 @@ from dicom_bq.destinations.row_groups import MOST_ROWS
 from dicom_bq.destinations.waiting import Group, Waiting
 from dicom_bq.errors import DestinationError, SchemaError
 from dicom_bq.schema import TableSchema
+from dicom_bq.schema_limits import name_twice
 from dicom_bq.typemaps.arrow import arrow_schema
 
 _PART = re.compile(r"part-(\d+)\.parquet\Z")
@@ -84,8 +85,13 @@ class Parts:
         """
         if not self.parts:
             return None
+        schemas = [TableSchema.from_arrow(part.schema) for part in self.parts]
+        for each in schemas:
+            if twice := name_twice(each.columns):
+                reason = f"two of its columns are called {twice}, ignoring case"
+                raise DestinationError(destination=self.uri, reason=reason, advice="Give one of them another name")
         try:
-            schema = TableSchema().merge(*(TableSchema.from_arrow(part.schema) for part in self.parts))
+            schema = TableSchema().merge(*schemas)
         except SchemaError as error:
             advice = "Parts of one table must agree; choose another directory"
             raise DestinationError(destination=self.uri, reason=str(error), advice=advice) from error

@@ -43,6 +43,8 @@ def resolve(
     if bigquery is not None:
         raise UsageError(reason=f"{text} is no bq:// URI, and has none of the options of BigQuery")
     path = Path(text)
+    if not text or not Path(os.path.realpath(path)).name:
+        raise UsageError(reason=f"{text!r} cannot be a table: name a file or a directory")
     if path.suffix.lower() in {".duckdb", ".db"}:
         from dicom_bq.destinations.duckdb import DuckDBTable
 
