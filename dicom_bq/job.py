@@ -218,7 +218,7 @@ def export(
             running.written()
             deliver(named(report))
 
-        run = Run(job, target, disposition, repr((command, disposition.value)), keep, written)
+        run = Run(job, target, disposition, repr((command, disposition.value)), keep, written, _are_known(sources))
         report = run.earlier()
         if report is not None:
             return named(report)
@@ -301,6 +301,13 @@ def _several(sources: Source | Iterable[Source]) -> list[Source]:
 def _command(sources: Sequence[Source], *arguments: object) -> str:
     """What makes two exports to one destination the same: an interrupted one is taken up by its like."""
     return repr([*(_identity(os.fsdecode(source)) for source in sources), *arguments])
+
+
+def _are_known(sources: Sequence[Source]) -> bool:
+    """Whether the same words mean the same sources another time."""
+    from dicom_bq.sources.lists import is_known, is_list
+
+    return all(is_known(source) for source in map(os.fsdecode, sources) if is_list(source))
 
 
 def _identity(source: str) -> str:

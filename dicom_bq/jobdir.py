@@ -220,7 +220,10 @@ class JobDirectory:
             for rows in self.path.glob("rows-*"):  # what takes time, while the journal still knows of the write
                 rows.unlink()
             self._journal.remove()
-            shutil.rmtree(self.path)
+        with contextlib.suppress(OSError):  # it may be a link, or have a file system of its own
+            for left in self.path.iterdir():
+                _remove(left)
+            self.path.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -267,6 +270,6 @@ def _refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DestinationError(
             destination=str(path),
-            reason=f"the state of the job cannot be kept here: {error.strerror}",
+            reason=f"the state of the job cannot be kept here: {error.strerror or error}",
             advice="Make room or change permissions and run the same command again, or choose another --job-dir",
         ) from error

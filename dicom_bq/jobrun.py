@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dicom_bq.errors import DestinationError
 from dicom_bq.report import ExportReport, ReadReport
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dicom_bq.destinations.base import Destination, WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
-    from dicom_bq.jobdir import JobDirectory
+    from dicom_bq.jobdir import Announced, JobDirectory
     from dicom_bq.reading import ReadOptions, Source
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
@@ -39,6 +39,7 @@ class Run:
         command: What makes another run a repetition of this one.
         keep: Leave the directory when all is done.
         deliver: Called with the report before the job is forgotten; if that fails, another run delivers it.
+        is_known: Another run of the same command has the same sources; not if it reads a list from a pipe.
     """
 
     job: JobDirectory
@@ -47,6 +48,7 @@ class Run:
     command: str
     keep: bool
     deliver: Callable[[ExportReport], None] = unheard
+    is_known: bool = True
 
     def earlier(self) -> ExportReport | None:
         """The report of an earlier run, if it had done everything but say so.
@@ -63,7 +65,9 @@ class Run:
                 reason=f"an export to {announced.destination} was interrupted here when it was about to end",
                 advice="Run that again first, or choose another --job-dir",
             )
-        done = announced.written or self.target.holds(announced.mark)
+        done = self.target.holds(announced.mark) or (announced.written and self.target.existing() is not None)
+        if done and announced.command == self.command and not self.is_known:
+            self._refuse(announced)
         if done and announced.command == self.command:
             report = self.job.report(announced)
             self.job.tell(f"{self.target.uri}: this export was finished before it was interrupted; nothing is done now")
@@ -75,6 +79,18 @@ class Run:
             self.target.forget(announced.mark)
         self.job.settle()
         return None
+
+    def _refuse(self, announced: Announced) -> NoReturn:
+        """Neither write rows a second time, nor say of others that they are written."""
+        self.job.written()
+        self.target.forget(announced.mark)
+        rows = self.job.report(announced).rows
+        raise DestinationError(
+            destination=self.target.uri,
+            reason="an export of a list from a pipe was interrupted here when it had written all its "
+            f"{rows:,} rows, and whether this is the same list cannot be known; nothing is written now",
+            advice=f"Remove {self.job.path}, and run this again if it is another list",
+        )
 
     def write(
         self, schema: TableSchema, rows: Iterable[pa.RecordBatch], read: Callable[[], ReadReport]

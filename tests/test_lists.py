@@ -179,7 +179,12 @@ def test_lists_have_an_identity(stdin: Callable[[bytes], None]) -> None:
     plant(Path("list"), b"ab")
     assert lists.identity("@list") != first
     assert lists.identity("@gone") == str(Path("gone").absolute())
-    assert lists.identity("-") != lists.identity("-")
+    assert lists.is_known("@list")
+    assert lists.is_known("@gone")
+    os.mkfifo("pipe")
+    assert not lists.is_known("-")
+    assert not lists.is_known("@pipe")
+    assert lists.identity("-") == lists.identity("@pipe") == "-"
 
 
 def test_an_export_by_a_list(tmp_path: Path) -> None:

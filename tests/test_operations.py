@@ -19,6 +19,8 @@ import pytest
 import dicom_bq
 from dicom_bq import errors
 from dicom_bq.destinations.bigquery_google import UnavailableError
+from dicom_bq.errors import DestinationError, DestinationExistsError, UsageError
+from dicom_bq.journal import Journal
 from dicom_bq.operations import running, store
 from dicom_bq.operations.codes import Code, code_of_error, code_of_failure
 from dicom_bq.operations.process import Process
@@ -100,6 +102,30 @@ def test_another_place_for_the_log(archive: Path, tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) == 2
     dicom_bq.export(archive / "1.0.dcm", tmp_path / "y.parquet", operation=options)
     assert log.read_text() == ""
+
+
+def test_a_file_of_something_else_is_no_log(archive: Path, tmp_path: Path) -> None:
+    dicom_bq.export(archive, tmp_path / "x.parquet")
+    for place in (archive / "1.0.dcm", tmp_path / "x.parquet"):
+        before = place.read_bytes()
+        with pytest.raises(UsageError, match=r"(1\.0\.dcm|x\.parquet) is no error log: choose another file"):
+            dicom_bq.export(archive, tmp_path / "x.parquet", operation=OperationOptions(error_log=place))
+        assert place.read_bytes() == before
+
+
+def test_a_log_stays_when_an_export_is_refused(archive: Path, tmp_path: Path) -> None:
+    log, table = tmp_path / "failed.jsonl", tmp_path / "x.parquet"
+    dicom_bq.export(archive, table, operation=OperationOptions(error_log=log))
+    before = log.read_bytes()
+    with pytest.raises(DestinationExistsError, match="the table has 2 rows already"):
+        dicom_bq.export(archive, table, operation=OperationOptions(error_log=log))
+    with (
+        Journal(tmp_path / ".x.parquet.job" / "journal"),
+        pytest.raises(DestinationError, match="another process is at this job"),
+    ):
+        dicom_bq.export(archive, table, overwrite_table=True, operation=OperationOptions(error_log=log))
+    assert before.count(b"\n") == 2
+    assert log.read_bytes() == before
 
 
 def test_many_failures_are_in_the_log_that_the_summary_names(archive: Path, tmp_path: Path) -> None:

@@ -383,6 +383,20 @@ def test_options_of_the_process() -> None:
 # What is said in JSON
 
 
+def test_files_are_not_each_other_s(run: Run, archive: Path) -> None:
+    run("export", archive, "x.parquet", "-q")
+    before = Path("x.parquet").read_bytes()
+    for options, said in (
+        (["--report", "./x.parquet"], "--report ./x.parquet is OUT too: choose another file"),
+        (["--error-log", "x.parquet"], "--error-log x.parquet is OUT too"),
+        (["--report", "a", "--error-log", "a"], "--error-log a is --report too"),
+    ):
+        done = run("export", archive, "x.parquet", "--overwrite-table", *options)
+        assert done.code == 2
+        assert said in done.err
+    assert Path("x.parquet").read_bytes() == before
+
+
 def test_json_on_stderr(run: Run, archive: Path) -> None:
     done = run("export", archive, "x.parquet", "--log-format", "json")
     begun, entry = map(json.loads, done.err.splitlines())

@@ -447,6 +447,17 @@ def test_two_at_once(archive: Path, tmp_path: Path) -> None:
     assert dicom_bq.export(archive, table, overwrite_table=True).rows == FILES
 
 
+def test_a_directory_that_cannot_be_removed(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    """Such as one with a file system of its own. What is in it is gone, and the job is finished."""
+    (tmp_path / "job").mkdir()
+    (tmp_path / "link").symlink_to("job")
+    command = ("export", str(archive), str(tmp_path / "x.parquet"), *APPEND, "--job-dir", str(tmp_path / "link"))
+    assert nursery.run(*command) == 1
+    assert "cannot be kept" not in nursery.log.read_text()
+    assert not list((tmp_path / "job").iterdir())
+    assert len(read(tmp_path / "x.parquet")) == FILES
+
+
 def test_a_directory_of_other_things_is_refused(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(DestinationError, match=r"archive: this is no job directory: 00\.dcm is in it"):
         dicom_bq.export(archive, tmp_path / "x.parquet", job_dir=archive)
@@ -473,6 +484,51 @@ def test_another_command_after_one_that_was_finished(
     assert "an earlier export was finished before it was interrupted" in nursery.log.read_text()
     assert len(read(tmp_path / name)) == 2 * FILES
     assert sorted(path.name for path in tmp_path.glob("*x*")) == [name]
+
+
+@pytest.mark.parametrize("place", ["the write is done", "the report is to be written"])
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_a_table_that_is_gone_is_written_again(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str, place: str
+) -> None:
+    command = ("export", str(archive), str(tmp_path / name), *APPEND)
+    assert nursery.run(*command, point=AFTER[place]) == -signal.SIGKILL
+    shutil.rmtree(tmp_path / name) if (tmp_path / name).is_dir() else (tmp_path / name).unlink()
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert "finished" not in nursery.log.read_text().replace("finished chunks", "")
+    assert len(read(tmp_path / name)) == FILES
+
+
+@pytest.mark.parametrize("place", ["the write is done", "the report is to be written"])
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_a_list_from_a_pipe_is_not_taken_for_another(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str, place: str
+) -> None:
+    """Nor for the same: rows would come twice, or not at all."""
+    (tmp_path / "list").write_text(f"{archive}\n")
+    command = ("export", "-", str(tmp_path / name), *APPEND)
+    nursery.code += f"; import os; os.dup2(os.open({str(tmp_path / 'list')!r}, os.O_RDONLY), 0)"
+    assert nursery.run(*command, point=AFTER[place]) == -signal.SIGKILL
+    for _ in range(2):
+        assert nursery.run(*command) == 3
+        said = nursery.log.read_text()
+        assert f"had written all its {FILES} rows, and whether this is the same list cannot be known" in said
+        assert f"Remove {tmp_path / f'.{name}.job'}, and run this again if it is another list" in said
+        assert len(read(tmp_path / name)) == FILES
+    shutil.rmtree(tmp_path / f".{name}.job")
+    assert nursery.run(*command) == 1
+    assert len(read(tmp_path / name)) == 2 * FILES
+
+
+def test_the_same_command_with_the_same_operation(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = interrupted(nursery, archive, "--operation-id", "nightly")
+    assert nursery.run("export", str(archive), str(tmp_path / "y.parquet"), "--operation-id", "nightly") == 2
+    assert "there is an operation nightly already; choose another ID" in nursery.log.read_text()
+    assert nursery.run(*command) == 1
+    assert finished_files(nursery.log) == 30
+    (record,) = (tmp_path / "state").rglob("nightly.json")
+    assert json.loads(record.read_text())["metadata"]["counter"]["success"] == str(FILES)
+    assert nursery.run(*command, *OVERWRITE) == 2  # that one is done
 
 
 def test_interruptions_say_how_to_go_on(nursery: Nursery, archive: Path) -> None:

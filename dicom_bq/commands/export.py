@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +121,7 @@ def export(
     An export that was interrupted, in whatever way, goes on where it was when the same command is run again.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
     memory.settle()
+    _check_apart(destination, {"--report": report_file, "--error-log": error_log})
     if is_async:
         _check_async(sources, schema_file, dry_run=dry_run)
         return _start(operation_id)
@@ -152,6 +155,16 @@ def export(
     _write(report_file, done)
     click.echo(done.to_text())
     return report_to_stderr(done.read)
+
+
+def _check_apart(destination: str, files: Mapping[str, str | None]) -> None:
+    """Refuse files that are each other's, or the table's."""
+    taken = {os.path.realpath(destination): "OUT"}
+    for option, file in files.items():
+        other = taken.setdefault(os.path.realpath(file), option) if file else option
+        if other != option:
+            message = f"{option} {file} is {other} too: choose another file"
+            raise click.UsageError(message)
 
 
 def _check_async(sources: tuple[str, ...], schema_file: str | None, *, dry_run: bool) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from dicom_bq.errors import UsageError
 from dicom_bq.operations.codes import code_of_failure
 from dicom_bq.sources.files import printable
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Failure
 
 ENTRY = "type.googleapis.com/google.cloud.healthcare.logging.ExportDicomLogEntry"
+_BEGIN = json.dumps({"@type": ENTRY})[:-1].encode()
 
 
 class ErrorLog:
@@ -30,6 +32,19 @@ class ErrorLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[str] | None = None
+
+    def check(self) -> None:
+        """Refuse a file of something else, before it is emptied.
+
+        Raises:
+            UsageError: It is no log of this kind.
+        """
+        with contextlib.suppress(OSError):  # met again when there is something to write
+            if self.path.is_file() and self.path.stat().st_size:
+                with self.path.open("rb") as file:
+                    begin = file.read(len(_BEGIN))
+                if begin != _BEGIN:
+                    raise UsageError(reason=f"{printable(str(self.path))} is no error log: choose another file")
 
     def clear(self) -> None:
         """Take away what another run has left. Raises OSError."""

@@ -83,15 +83,16 @@ class Running:
         return str(self._store.directory), str(self._errors.path)
 
     def __enter__(self) -> Self:
+        self._errors.check()
         self.name = self._operation.name
         self._keep(self._store.add)
-        self._log(self._errors.clear)
         return self
 
     def begin(self) -> None:
-        """Everything that can be checked beforehand is."""
+        """Everything that can be checked beforehand is, and no other process is at it: the log is this one's."""
         self._operation = replace(self._operation, running=True)
         self._keep(self._store.write)
+        self._log(self._errors.clear)
 
     def written(self) -> None:
         """The table is what it is to be: whatever comes now, the export has not failed, and its record says so."""

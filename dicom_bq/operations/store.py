@@ -78,7 +78,7 @@ class Store:
         """Keep a new record, and no longer those whose time is over.
 
         Raises:
-            UsageError: There is an operation of this ID.
+            UsageError: There is an operation of this ID, and this is no other try of what it failed in.
             OSError: The directory cannot be written.
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -88,9 +88,13 @@ class Store:
         try:
             self.path(operation.id).hardlink_to(temporary)
         except FileExistsError:
-            raise UsageError(reason=f"there is an operation {operation.id} already; choose another ID") from None
+            earlier = self.read(operation.id)
+            if not earlier.ended or earlier.error is None or earlier.destination != operation.destination:
+                raise UsageError(reason=f"there is an operation {operation.id} already; choose another ID") from None
+            self.path(operation.id, CANCEL).unlink(missing_ok=True)
+            temporary.replace(self.path(operation.id))
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
 
     def write(self, operation: Operation) -> None:
         """Replace a record. Raises OSError."""

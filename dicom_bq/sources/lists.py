@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -26,10 +25,16 @@ def is_list(source: str) -> bool:
     return source == STDIN or (source.startswith(PREFIX) and len(source) > 1 and not os.path.lexists(source))
 
 
+def is_known(source: str) -> bool:
+    """Whether a list can be told from another without reading it: not if it comes through stdin or a pipe."""
+    path = source[len(PREFIX) :]
+    return source != STDIN and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113
+
+
 def identity(source: str) -> str:
-    """What tells lists apart without reading them; stdin is never the same."""
-    if source == STDIN:
-        return f"- {uuid.uuid4()}"
+    """What tells lists apart without reading them, where that can be."""
+    if not is_known(source):
+        return STDIN
     path = os.path.realpath(source[len(PREFIX) :])
     try:
         status = os.stat(path)  # noqa: PTH116
