@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dicom_bq.commands import streams
 from dicom_bq.commands.export import export
 from dicom_bq.commands.filter import filter_command
 from dicom_bq.commands.inspect import inspect
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    streams.settle()
     talk = Talk(form="json" if _wants_json(arguments) else "text", arguments=arguments)
     signals = Signals(talk)
     try:
@@ -136,7 +138,8 @@ def _told(talk: Talk, error: Exception) -> int:
         if talk.form == "json":
             talk.complain(error.format_message())
         else:
-            error.show()
+            with streams.heard_or_not():
+                error.show()
         return error.exit_code
     if isinstance(error, DicomBqError) and not isinstance(error, InternalError):
         talk.complain("\n".join([str(error), *getattr(error, "__notes__", ())]))
