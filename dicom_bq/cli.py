@@ -118,12 +118,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with signals, _other_voices(talk):
             result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
     except (SystemExit, KeyboardInterrupt) as error:  # the second from where click does not see it
-        number = signals.stopped or signal.SIGINT
+        number = _signal(signals, error)
+        if number == signal.SIGPIPE:
+            return 128 + number
         talk.complain(stopped(WORDS[number], error), severity="NOTICE")
         return 128 + number
     except Exception as error:
         return _told(talk, error)
     return result if isinstance(result, int) else 0
+
+
+def _signal(signals: Signals, error: BaseException) -> int:
+    """Number of the signal that has stopped a command. When nobody reads stdout, click exits; others get SIGPIPE."""
+    if signals.stopped:
+        return signals.stopped
+    is_interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
+    return signal.SIGINT if is_interrupted else signal.SIGPIPE
 
 
 def stopped(word: str, error: BaseException) -> str:

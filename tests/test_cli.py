@@ -417,6 +417,18 @@ def test_errors_that_nobody_hears(closed: str) -> None:
     assert shell(f"set -o pipefail; dicom-bq export --no-such-option {closed}") == (2, "", "")
 
 
+@pytest.mark.parametrize("arguments", ["rules", "rules --help", "--help", "operations list"])
+def test_a_result_that_nobody_reads_to_its_end(arguments: str) -> None:
+    line = f"set -o pipefail; (sleep 0.2; dicom-bq {arguments}) | true"
+    assert shell(line) == (141, "", "")
+
+
+def test_a_result_that_is_read_to_its_end_by_half() -> None:
+    done = shell("set -o pipefail; dicom-bq rules | head -1")
+    assert done.out.count("\n") == 1
+    assert done.err == ""
+
+
 # schema
 
 
