@@ -50,6 +50,7 @@ class Chunks:
         files: Files in them.
         changed: Files that are not what they were when they were read.
         named: The first of them.
+        damaged: Files whose rows are not what they were when they were written.
         starts: How many files a finished part of an earlier process has, by the digest of the first of them.
         rows: Names of the files that it left rows in.
     """
@@ -63,10 +64,10 @@ class Chunks:
     files: int = 0
     changed: int = 0
     named: list[str] = field(default_factory=list)
+    damaged: int = 0
     starts: dict[str, int] = field(default_factory=dict)
     rows: set[str] = field(default_factory=set)
     _passed: str = ""
-    _sizes: dict[str, int] = field(default_factory=dict)
     _unmet: dict[str, int] = field(default_factory=dict)
     """Files in each part of the earlier run that has not been listed again."""
 
@@ -77,8 +78,7 @@ class Chunks:
 
     def learn(self, place: Place, entry: dict[str, Any]) -> None:
         """Take note of an entry that an earlier process has made."""
-        end = max((offset + length for offset, length, _ in entry["extents"]), default=0)
-        if end <= self._size(entry["file"]):
+        if not entry["file"] or (self.directory / entry["file"]).exists():
             self.index[entry["part"], entry["after"]] = place, entry["files"]
             self._unmet[entry["part"]] = entry["files"]
             self.rows.add(entry["file"])
@@ -138,18 +138,15 @@ class Chunks:
         self.named += changed[: MOST_NAMED - len(self.named)]
         if changed or any(code == "unreadable" for _, code, _ in found["failures"]):  # which may be readable by now
             return None
-        part.summary = _summary(found, entry["extents"], stats, self.schema, self.options)
-        part.file, part.done = StoredFile(self.directory / entry["file"]), True
+        extents, file = [Extent(*extent) for extent in entry["extents"]], StoredFile(self.directory / entry["file"])
+        if not file.holds(extents):
+            self.damaged += len(part.uris)
+            return None
+        part.summary = _summary(found, extents, stats, self.schema, self.options)
+        part.file, part.done = file, True
         self.chunks += 1
         self.files += len(part.uris)
         return part.summary
-
-    def _size(self, name: str) -> int:
-        """Bytes of a file of rows."""
-        if name not in self._sizes:
-            path = self.directory / name
-            self._sizes[name] = path.stat().st_size if name and path.exists() else 0
-        return self._sizes[name]
 
     def lines(self) -> Iterator[str]:
         """What people should know of the parts that were taken."""
@@ -159,6 +156,8 @@ class Chunks:
             names = ", ".join(map(printable, self.named))
             more = f" and {self.changed - len(self.named):,} more" if self.changed > len(self.named) else ""
             yield f"changed since they were read, and read again with their chunks: {names}{more}"
+        if self.damaged:
+            yield f"rows of {self.damaged:,} files were damaged and are read again"
         if gone := sum(self._unmet.values()):
             yield f"chunks of {gone:,} files are not what they were: files have come or gone, so they are read again"
 
@@ -186,7 +185,7 @@ def _found(summary: Summary, schema: TableSchema | None) -> dict[str, Any]:
 
 def _summary(
     found: dict[str, Any],
-    extents: list[list[int]],
+    extents: list[Extent],
     stats: list[Stat],
     schema: TableSchema | None,
     options: ReadOptions,
@@ -209,8 +208,7 @@ def _summary(
         found["counts"][2],
         problems_from_json(found["problems"]),
     )
-    batches = [(columns, Extent(*extent)) for columns, extent in zip(schemas, extents, strict=True)]
-    return Summary(tally, batches, selected, stats)
+    return Summary(tally, list(zip(schemas, extents, strict=True)), selected, stats)
 
 
 def _kind(options: ReadOptions) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dicom_bq.commands import streams
 from dicom_bq.commands.export import export
 from dicom_bq.commands.filter import filter_command
 from dicom_bq.commands.inspect import inspect
@@ -110,18 +111,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    streams.settle()
     talk = Talk(form="json" if _wants_json(arguments) else "text", arguments=arguments)
     signals = Signals(talk)
     try:
         with signals, _other_voices(talk):
             result = dicom_bq.main(arguments, prog_name="dicom-bq", standalone_mode=False, obj=talk)
     except (SystemExit, KeyboardInterrupt) as error:  # the second from where click does not see it
-        number = signals.stopped or signal.SIGINT
+        number = _signal(signals, error)
+        if number == signal.SIGPIPE:
+            return 128 + number
         talk.complain(stopped(WORDS[number], error), severity="NOTICE")
         return 128 + number
     except Exception as error:
         return _told(talk, error)
     return result if isinstance(result, int) else 0
+
+
+def _signal(signals: Signals, error: BaseException) -> int:
+    """Number of the signal that has stopped a command. When nobody reads stdout, click exits; others get SIGPIPE."""
+    if signals.stopped:
+        return signals.stopped
+    is_interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
+    return signal.SIGINT if is_interrupted else signal.SIGPIPE
 
 
 def stopped(word: str, error: BaseException) -> str:
@@ -136,7 +148,8 @@ def _told(talk: Talk, error: Exception) -> int:
         if talk.form == "json":
             talk.complain(error.format_message())
         else:
-            error.show()
+            with streams.heard_or_not():
+                error.show()
         return error.exit_code
     if isinstance(error, DicomBqError) and not isinstance(error, InternalError):
         talk.complain("\n".join([str(error), *getattr(error, "__notes__", ())]))

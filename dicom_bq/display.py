@@ -101,8 +101,9 @@ class Display:
             return 80
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody takes it any more
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def share_of(now: Progressed) -> float | None:

@@ -26,7 +26,7 @@ from dicom_bq.journal import Journal, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
 from dicom_bq.report_record import from_record, to_record
-from dicom_bq.rowsfile import SpillFile
+from dicom_bq.rowsfile import DamagedRowsError, SpillFile
 from dicom_bq.scan.outcome import Failure, Skipped
 from dicom_bq.sources.files import printable
 from dicom_bq.spill import Spill
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Tell: TypeAlias = Callable[[str], None]
 """Called with what a person should know, a sentence at a time."""
 JOURNAL = "journal"
-FORMAT = 1
+FORMAT = 2
 """Of the journal and of what is in it."""
 _OURS = re.compile(rf"rows-(\d+)-\d+|{JOURNAL}|{re.escape(FAILURES)}|{re.escape(SKIPPED)}|\.dicom-bq-\w+")
 """Names; the last is of what archives inflate to."""
@@ -267,9 +267,16 @@ def _refusals(path: Path) -> Iterator[None]:
         reason = "another process is at this job"
         advice = "Wait for it to end; or choose another output, or another --job-dir"
         raise DestinationError(destination=str(path), reason=reason, advice=advice) from error
+    except DamagedRowsError as error:
+        reason = "rows in this job directory are damaged"
+        advice = (
+            "Run the same command again, which reads their files again; if they are damaged once more, remove the "
+            "directory, and choose another --job-dir"
+        )
+        raise DestinationError(destination=str(path), reason=reason, advice=advice) from error
     except OSError as error:
         raise DestinationError(
             destination=str(path),
-            reason=f"the state of the job cannot be kept here: {error.strerror or error}",
+            reason=f"the state of the job cannot be kept here: {error.strerror or type(error).__name__}",
             advice="Make room or change permissions and run the same command again, or choose another --job-dir",
         ) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dicom_bq.errors import DestinationError
 from dicom_bq.report import ExportReport, ReadReport
+from dicom_bq.state import state_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -140,7 +141,7 @@ def job_place(
         command: What else tells jobs with one BigQuery table from each other.
 
     Raises:
-        DestinationError: There is no directory to make the output in.
+        DestinationError: There is no directory to make the output in, or none for this user's state.
     """
     from dicom_bq.destinations import files
 
@@ -148,8 +149,7 @@ def job_place(
         return Path(asked)
     text = os.fspath(destination)
     if text.startswith("bq://"):
-        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "dicom-bq" / "jobs"
-        directory = (bigquery and bigquery.state_directory) or home
+        directory = (bigquery and bigquery.state_directory) or state_directory() / "jobs"
         endpoint = (bigquery and bigquery.api_endpoint) or ""
         return Path(directory) / _digest([text, endpoint, command])
     files.check_parent(Path(text))

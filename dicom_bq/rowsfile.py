@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dicom_bq.journal import read, write
 
@@ -16,15 +19,27 @@ CODEC = "zstd"
 
 
 class Extent(NamedTuple):
-    """Where a batch is in a file, and how long its Arrow stream is before compression; all in bytes."""
+    """Where a batch is in a file, and how long its Arrow stream is before compression, in bytes; and a CRC-32.
+
+    The checksum is of what is in the file: Arrow takes a damaged stream for other values, or ends the process. To
+    make one takes 0.3 ms a MiB.
+    """
 
     offset: int
     length: int
     stream_length: int
+    checksum: int
 
 
-NOWHERE = Extent(0, 0, 0)
+NOWHERE = Extent(0, 0, 0, 0)
 """Of a batch whose rows nobody wants."""
+
+
+class DamagedRowsError(OSError):
+    """A file of rows does not hold what was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EIO, "rows that were kept for the time being are damaged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +80,15 @@ class SpillFile:
         except OSError:
             os.ftruncate(self.descriptor, offset)  # a full disk is the less full
             raise
-        return Extent(offset, len(data), stream_length)
+        return Extent(offset, len(data), stream_length, zlib.crc32(data))
 
     def read(self, extent: Extent) -> pa.RecordBatch:
-        """The batch that was written there."""
+        """The batch that was written there.
+
+        Raises:
+            DamagedRowsError: It is no more what it was.
+            OSError: The disk fails.
+        """
         return _batch(self.descriptor, extent, self.codec)
 
     def sync(self) -> None:
@@ -91,12 +111,22 @@ class StoredFile:
     path: Path
 
     def read(self, extent: Extent) -> pa.RecordBatch:
-        """The batch that was written there."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        """The batch that was written there; raises as that of ``SpillFile``."""
+        with self._open() as file:
+            return _batch(file.fileno(), extent, CODEC)
+
+    def holds(self, extents: Iterable[Extent]) -> bool:
+        """Whether batches are there as they were written."""
         try:
-            return _batch(descriptor, extent, CODEC)
-        finally:
-            os.close(descriptor)
+            for extent in extents:
+                with self._open() as file:
+                    _checked(file.fileno(), extent)
+        except OSError:
+            return False
+        return True
+
+    def _open(self) -> IO[bytes]:
+        return self.path.open("rb", buffering=0)
 
 
 RowsFile: TypeAlias = SpillFile | StoredFile
@@ -105,9 +135,16 @@ RowsFile: TypeAlias = SpillFile | StoredFile
 def _batch(descriptor: int, extent: Extent, codec: str | None) -> pa.RecordBatch:
     import pyarrow as pa
 
-    data = read(descriptor, extent.length, extent.offset)
+    data = _checked(descriptor, extent)
     with pa.ipc.open_stream(pa.decompress(data, extent.stream_length, codec=codec) if codec else data) as reader:
         return reader.read_next_batch()
+
+
+def _checked(descriptor: int, extent: Extent) -> bytes:
+    data = read(descriptor, extent.length, extent.offset)
+    if zlib.crc32(data) != extent.checksum:
+        raise DamagedRowsError
+    return data
 
 
 NO_FILE = SpillFile(-1)

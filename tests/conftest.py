@@ -29,3 +29,12 @@ def state_home(no_real_state: None, tmp_path_factory: pytest.TempPathFactory, mo
     directory = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(directory))
     return directory
+
+
+@pytest.fixture
+def homeless(state_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user as a container may have one: no HOME, and a number that /etc/passwd does not know."""
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.chdir(tmp_path)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import dicom_bq
 from dicom_bq.destinations.bigquery_jobs import load_id
 from dicom_bq.destinations.bigquery_runs import Load, interrupted, journal_path, take_up
-from dicom_bq.errors import DestinationError
+from dicom_bq.errors import DestinationError, OperationWarning
+from tests.instances import instance
 
 LOAD = Load("dicom_bq_1", "digest", 7)
 
@@ -112,6 +114,19 @@ def test_the_file_is_named_by_what_makes_two_commands_the_same(tmp_path: Path, m
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert journal_path(None, ("a",)).parent == Path("/home/somebody/.local/state/dicom-bq/runs")
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home(tmp_path: Path) -> None:
+    said = r"~/\.local/state: this user has no home directory\. Set XDG_STATE_HOME to a directory"
+    with pytest.raises(DestinationError, match=said):
+        journal_path(None, ("a",))
+    with (
+        pytest.warns(OperationWarning, match="no record of this export is kept"),
+        pytest.raises(DestinationError, match=said),
+    ):
+        dicom_bq.export(instance(tmp_path, "1"), "bq://p1.ds.t")
+    assert [path.name for path in tmp_path.iterdir()] == ["1.dcm"]
 
 
 def test_a_load_is_identified_by_all_that_it_is() -> None:

@@ -21,6 +21,7 @@ import dicom_bq
 from dicom_bq import cli
 from dicom_bq.cli import main
 from dicom_bq.commands import signals
+from dicom_bq.errors import UsageError
 from dicom_bq.schema import TableSchema
 from tests.handmade import explicit_file, text
 
@@ -349,6 +350,83 @@ def test_an_interrupt_that_click_does_not_see(run: Run, monkeypatch: pytest.Monk
     done = run("rules", "PatientName")
     assert done.code == 130
     assert done.err == "dicom-bq: interrupted; nothing is half written. Run the same command to begin again\n"
+
+
+# Streams that are closed, or that nobody hears
+
+
+def shell(line: str) -> Done:
+    """What a line of a shell does; ``dicom-bq`` is this program."""
+    program = f'dicom-bq() {{ "{sys.executable}" -m dicom_bq "$@"; }}; {line}'
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(["bash", "-c", program], check=False, capture_output=True, text=True, env=environment)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.usefixtures("archive")
+def test_a_list_from_a_stdin_that_is_closed() -> None:
+    for out in ("x.parquet", "x.duckdb"):
+        done = shell(f"dicom-bq export - {out} <&-")
+        assert done == (
+            2,
+            "",
+            "dicom-bq: stdin is closed: redirect it (< FILE), or leave out the - that stands for it\n",
+        )
+    assert [path.name for path in Path().iterdir()] == ["archive"]
+
+
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize(
+    "arguments", ["schema --keywords-from -", "schema merge -", "export archive x.parquet --schema -"]
+)
+def test_other_files_from_a_stdin_that_is_closed(arguments: str) -> None:
+    done = shell(f"dicom-bq {arguments} <&-")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("dicom-bq: stdin is closed: ")
+
+
+def test_a_list_from_a_stdin_that_a_program_has_closed(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="stdin is closed: give it a list to read"):
+        dicom_bq.export("-", tmp_path / "x.parquet")
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize("arguments", ["rules", "--help", "rules --help", "schema archive", "operations list"])
+def test_a_stdout_that_is_closed(arguments: str) -> None:
+    done = shell(f"dicom-bq {arguments} -q >&-" if "schema" in arguments else f"dicom-bq {arguments} >&-")
+    assert done == (2, "", "dicom-bq: stdout is closed: redirect it (> FILE), since the result is printed there\n")
+
+
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 | true"])
+@pytest.mark.parametrize("out", ["x.parquet", "x.duckdb"])
+def test_an_export_that_nobody_hears(closed: str, out: str) -> None:
+    done = shell(f"set -o pipefail; dicom-bq export archive {out} --workers 2 {closed}")
+    assert done == (0, "", "")
+    assert sorted(path.name for path in Path().iterdir()) == ["archive", out]
+
+
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "2>&1 | true"])
+def test_errors_that_nobody_hears(closed: str) -> None:
+    assert shell(f"set -o pipefail; dicom-bq export nowhere x.parquet {closed}") == (2, "", "")
+    assert shell(f"set -o pipefail; dicom-bq export --no-such-option {closed}") == (2, "", "")
+
+
+@pytest.mark.parametrize("arguments", ["rules", "rules --help", "--help", "operations list"])
+def test_a_result_that_nobody_reads_to_its_end(arguments: str) -> None:
+    line = f"set -o pipefail; (sleep 0.2; dicom-bq {arguments}) | true"
+    assert shell(line) == (141, "", "")
+
+
+def test_a_result_that_is_read_to_its_end_by_half() -> None:
+    done = shell("set -o pipefail; dicom-bq rules | head -1")
+    assert done.out.count("\n") == 1
+    assert done.err == ""
 
 
 # schema

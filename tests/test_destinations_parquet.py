@@ -8,6 +8,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +332,84 @@ def test_conflict_is_seen_again_when_the_table_changed_since_the_check(destinati
     other.write(typed, [], EMPTY)
     with pytest.raises(DestinationConflictError, match="column PatientID is INTEGER NULLABLE in the table"):
         destination.write(NARROW, batches(NARROW, [narrow_row(1)]), APPEND)
+
+
+# ---- permissions -------------------------------------------------------------------------------------------------
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("schema", [NARROW, WIDE])
+@pytest.mark.parametrize("disposition", [APPEND, TRUNCATE])
+def test_a_file_keeps_its_permissions(tmp_path: Path, schema: TableSchema, disposition: WriteDisposition) -> None:
+    path = tmp_path / "table.parquet"
+    ParquetFile(path).write(NARROW, batches(NARROW, [narrow_row(0)]), EMPTY)
+    for wanted in (0o600, 0o664):
+        path.chmod(wanted)
+        ParquetFile(path).write(schema, batches(schema, []), disposition)
+        assert mode(path) == wanted
+
+
+@pytest.mark.parametrize("schema", [NARROW, WIDE])
+@pytest.mark.parametrize("disposition", [APPEND, TRUNCATE])
+def test_a_directory_keeps_its_permissions(tmp_path: Path, schema: TableSchema, disposition: WriteDisposition) -> None:
+    path = tmp_path / "parts"
+    for number in range(2):
+        ParquetDirectory(path).write(NARROW, batches(NARROW, [narrow_row(number)]), APPEND)
+    path.chmod(0o700)
+    (path / "part-00000.parquet").chmod(0o640)
+    (path / "part-00001.parquet").chmod(0o600)
+    rows = [wide_row(2) if schema is WIDE else narrow_row(2)]
+    ParquetDirectory(path).write(schema, batches(schema, rows), disposition)
+    assert mode(path) == 0o700
+    modes = {"part-00000.parquet": 0o640, "part-00001.parquet": 0o600, "part-00002.parquet": 0o600}
+    assert {file.name: mode(file) for file in path.iterdir()} == {name: modes[name] for name in parts_of(path)}
+
+
+def test_nobody_else_may_read_what_is_being_written(destination: Destination, path: Path) -> None:
+    destination.write(FLAT, numbered(1), EMPTY)
+    path.chmod(0o700)
+    modes = []
+
+    def looked(_mark: str, _rows: int) -> None:
+        modes.append(mode(files.beside(path, "writing")))
+
+    def looking() -> Iterator[pa.RecordBatch]:
+        looked("", 0)
+        yield from numbered(1)
+
+    destination.write(FLAT, looking(), APPEND, looked)
+    assert {found & 0o077 for found in modes} == {0}
+    assert len(modes) == 2
+
+
+def test_a_table_keeps_its_owner_and_group(destination: Destination, path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root may give files away")
+    destination.write(FLAT, numbered(1), EMPTY)
+    every = [path, *path.glob("*")]
+    for file in every:
+        os.chown(file, 1234, 4321)
+    destination.write(FLAT, numbered(1), TRUNCATE)
+    assert {(file.stat().st_uid, file.stat().st_gid) for file in every} == {(1234, 4321)}
+
+
+def test_a_group_that_cannot_be_kept_has_no_successor(
+    destination: Destination, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root may give files away")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    destination.write(FLAT, numbered(1), EMPTY)
+    every = [path, *path.glob("*")]
+    for file in every:
+        os.chown(file, -1, 4321)
+        file.chmod(0o754)
+    monkeypatch.setattr(os, "chown", refuse)
+    destination.write(FLAT, numbered(1), TRUNCATE)
+    assert {mode(file) for file in every} == {0o744}

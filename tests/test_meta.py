@@ -53,6 +53,7 @@ ROOMS = (
         "remembered",
         "rowsfile",
         "spans",
+        "state",
         "stats",
     },
     {"seen"},

@@ -21,7 +21,7 @@ from dicom_bq import errors
 from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.errors import DestinationError, DestinationExistsError, UsageError
 from dicom_bq.journal import Journal
-from dicom_bq.operations import running, store
+from dicom_bq.operations import detached, running, store
 from dicom_bq.operations.codes import Code, code_of_error, code_of_failure
 from dicom_bq.operations.process import Process
 from dicom_bq.operations.record import Operation, method_of, name_of
@@ -238,6 +238,21 @@ def test_a_directory_that_cannot_be_written(archive: Path, tmp_path: Path, monke
         report = dicom_bq.export(archive, tmp_path / "x.parquet")
     assert len(warned) == 1
     assert (report.exported, report.failed, report.operation) == (2, 2, "")
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home(archive: Path, tmp_path: Path) -> None:
+    before = {*tmp_path.iterdir()}
+    said = r"this user has no home directory; no record of this export is kept\. Set XDG_STATE_HOME"
+    with pytest.warns(errors.OperationWarning, match=said) as warned:
+        report = dicom_bq.export(archive, tmp_path / "x.parquet")
+    assert len(warned) == 1
+    assert (report.exported, report.failed, report.operation) == (2, 2, "")
+    assert {*tmp_path.iterdir()} - before == {tmp_path / "x.parquet"}
+    assert Store.of_user().all() == []
+    with pytest.raises(errors.DestinationError, match=r"no record can be kept here: this user has no home directory\."):
+        detached.start(["export", "--async", "a", "b"], "1")
+    assert {*tmp_path.iterdir()} - before == {tmp_path / "x.parquet"}
 
 
 def test_a_full_disk_under_the_records(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

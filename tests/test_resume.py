@@ -585,6 +585,89 @@ def test_killed_at_random(nursery: Nursery, archive: Path, tmp_path: Path, name:
             prepare(tmp_path, name)
 
 
+# What was kept, and is damaged
+
+
+def flip(file: Path, bit: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_bits_that_flip_anywhere(nursery: Nursery, archive: Path, tmp_path: Path, kept: bool) -> None:
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    job, copy, rng = tmp_path / "job", tmp_path / "copy", random.Random(int(kept))
+    command = interrupted(nursery, archive, *OVERWRITE, "--job-dir", str(job))
+    if kept:
+        assert nursery.run(*command, "--keep") == 1
+    shutil.copytree(job, copy)
+    files = [copy / "journal", *sorted(copy.glob("rows-*"))]
+    damaged = 0
+    for file in rng.choices(files, [file.stat().st_size for file in files], k=30):
+        shutil.rmtree(job, ignore_errors=True)
+        shutil.copytree(copy, job)
+        flip(job / file.name, rng.randrange(8 * file.stat().st_size))
+        assert nursery.run(*command) == 1, nursery.log.read_text()
+        assert contents(tmp_path / "x.parquet") == table
+        assert not job.exists()
+        told = re.findall(r"^rows of \d files were damaged and are read again$", nursery.log.read_text(), re.MULTILINE)
+        assert len(told) == file.name.startswith("rows")
+        damaged += len(told)
+    assert damaged > 10
+
+
+@pytest.mark.parametrize("cut", [0, 100])
+def test_rows_that_are_cut_off(nursery: Nursery, archive: Path, tmp_path: Path, cut: int) -> None:
+    command = interrupted(nursery, archive)
+    os.truncate(tmp_path / ".x.parquet.job" / "rows-1-0", cut)
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert "rows of 30 files were damaged and are read again" in nursery.log.read_text()
+    table, _ = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    assert contents(tmp_path / "x.parquet") == table
+
+
+@pytest.mark.parametrize("name", DESTINATIONS)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_rows_that_are_damaged_after_they_were_taken(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str, workers: str
+) -> None:
+    table, _ = undisturbed(nursery, archive, name, *APPEND)
+    prepare(tmp_path, name)
+    old = contents(tmp_path / name)
+    command = [*interrupted(nursery, archive, *APPEND, name=name), "--workers", workers]
+    code = nursery.code
+    nursery.code += """
+from pathlib import Path
+from dicom_bq import jobrun
+write = jobrun.Run.write
+def damaging(run, *arguments):
+    file = run.job.path / "rows-1-0"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    return write(run, *arguments)
+jobrun.Run.write = damaging
+"""
+    assert nursery.run(*command) == 3, nursery.log.read_text()
+    assert f".{name}.job: rows in this job directory are damaged. Run the same command again" in nursery.log.read_text()
+    assert contents(tmp_path / name) == old
+    nursery.code = code
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert "rows of 5 files were damaged and are read again" in nursery.log.read_text()
+    assert contents(tmp_path / name) == table
+
+
+def test_a_journal_of_an_older_form_is_read_anew(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    code = nursery.code
+    nursery.code += "; import dicom_bq.jobdir as jobdir; jobdir.FORMAT = 1"
+    command = interrupted(nursery, archive)
+    nursery.code = code
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert "options changed: format; all files are read again" in nursery.log.read_text()
+    assert finished_files(nursery.log) == 0
+
+
 # Disks that are full, or fail
 
 

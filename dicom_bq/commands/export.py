@@ -20,6 +20,7 @@ from dicom_bq.commands.options import (
     sources_argument,
     talk_options,
 )
+from dicom_bq.commands.streams import to_stderr
 from dicom_bq.commands.talk import current_talk
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _start(operation_id: str | None) -> int:
     identifier = checked_id(operation_id) if operation_id else new_id()
     code = detached.start(current_talk().arguments, identifier)
     if code is not None:
-        click.echo(detached.said(identifier), err=True, nl=False)
+        to_stderr(detached.said(identifier), nl=False)
         return code
     click.echo(Store.of_user().read(identifier).name)
     return 0

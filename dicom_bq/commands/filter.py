@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dicom_bq.commands.bigquery import CONNECTION_OPTIONS, bigquery_options, take_bigquery_options
+from dicom_bq.commands.streams import to_stderr
 
 
 @click.command("filter", short_help="Write a filter file from a query on an exported table.")
@@ -41,5 +42,5 @@ def filter_command(source: str, *, where: str, table: str, **options: Any) -> in
             click.echo(resource_path(uids))
         left_out += not uids
     if left_out:
-        click.echo(f"{left_out:,} without a Study Instance UID left out", err=True)
+        to_stderr(f"{left_out:,} without a Study Instance UID left out")
     return 0

@@ -8,6 +8,7 @@ away by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -81,5 +82,6 @@ class Signals:
             f"{WORDS[number]}, and ended by force after two seconds. The table is as it was, or complete; what was "
             "being written besides is hidden, and taken away by the next run. Run the same command again"
         )
-        os.write(2, (self._talk.complaint(message, severity="NOTICE") + "\n").encode())
+        with contextlib.suppress(OSError):  # nobody hears it
+            os.write(2, (self._talk.complaint(message, severity="NOTICE") + "\n").encode())
         os._exit(128 + number)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dicom_bq.commands.streams import to_stderr
 from dicom_bq.display import Display
 
 
@@ -36,7 +37,7 @@ class Talk:
             severity: Of Cloud Logging.
             facts: The same for programs; only JSON has them.
         """
-        click.echo(self._line(message, severity=severity, **facts), err=True)
+        to_stderr(self._line(message, severity=severity, **facts))
 
     def remark(self, message: str, *, severity: str = "INFO", **facts: Any) -> None:  # noqa: ANN401 (any JSON)
         """Say something that need not be said."""
@@ -45,7 +46,7 @@ class Talk:
 
     def complain(self, message: str, *, severity: str = "ERROR", **facts: Any) -> None:  # noqa: ANN401 (any JSON)
         """Say why there is no result."""
-        click.echo(self.complaint(message, severity=severity, **facts), err=True)
+        to_stderr(self.complaint(message, severity=severity, **facts))
 
     def complaint(self, message: str, *, severity: str = "ERROR", **facts: Any) -> str:  # noqa: ANN401 (any JSON)
         """What ``complain`` says."""

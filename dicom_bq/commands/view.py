@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dicom_bq.commands.bigquery import CONNECTION_OPTIONS, bigquery_options, take_bigquery_options
+from dicom_bq.commands.streams import to_stderr
 
 
 @click.command(short_help="Print or make a view of the latest row of each instance.")
@@ -44,6 +45,6 @@ def view(table: str, *, create: bool, name: str | None, order_by: str | None, **
     if create:
         place = TableName.parse(replace(target.name, table=name or f"{target.name.table}View").uri)
         target.session.create_view(place, query, f"Latest row of each SOP instance in {target.name.table}")
-        click.echo(f"{place.uri} was made", err=True)
+        to_stderr(f"{place.uri} was made")
     click.echo(query)
     return 0

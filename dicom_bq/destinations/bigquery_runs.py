@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dicom_bq.errors import DestinationError
+from dicom_bq.state import state_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,11 @@ def journal_path(directory: str | None, key: tuple[str, ...]) -> Path:
     Args:
         directory: None for ``$XDG_STATE_HOME/dicom-bq/runs`` (~/.local/state without the variable).
         key: Everything that makes two commands the same.
+
+    Raises:
+        DestinationError: There is no directory for this user's state.
     """
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    folder = Path(directory) if directory else Path(home) / "dicom-bq" / "runs"
+    folder = Path(directory) if directory else state_directory() / "runs"
     return folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]}.jsonl"
 
 

@@ -1,7 +1,8 @@
 """Files and directories that change all at once: a reader, or the next run, sees the old one or the new one.
 
 What is being written stands beside its target under a hidden name, and takes its place when it is complete and
-on disk. A process that is killed leaves the hidden one behind, and the next run takes it away.
+on disk. A process that is killed leaves the hidden one behind, and the next run takes it away. Who may read the old one
+may read the new one, and nobody else; nobody but its owner while it is written.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,8 @@ _HERE = -100  # AT_FDCWD
 _ADVICE = dict.fromkeys(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room and run the same command again, or choose another path"
 )
+_ANYBODY = 0o777  # whom the umask does not exclude
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _NO_EXCHANGE = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP))
 
 
@@ -116,8 +120,13 @@ def replacing_file(path: Path, ready: Callable[[str], None] = unheard) -> Iterat
     """
     temporary = beside(path, "writing")
     temporary.unlink(missing_ok=True)
+    replaced = path.stat() if path.exists() else None
     try:
+        if replaced:
+            temporary.touch(stat.S_IRUSR | stat.S_IWUSR)
         yield temporary
+        if replaced:
+            _give_access(temporary, replaced)
         _sync(temporary)
         ready(identity(temporary))
         temporary.replace(path.resolve())
@@ -137,9 +146,12 @@ def replacing_directory(path: Path, ready: Callable[[str], None] = unheard) -> I
     path = path.resolve()
     recover_directory(path)
     temporary = beside(path, "writing")
-    temporary.mkdir()
+    replaces = path.exists()
+    temporary.mkdir(stat.S_IRWXU if replaces else _ANYBODY)
     try:
         yield temporary
+        if replaces:
+            _give_access_as_in(temporary, path)
         for file in temporary.iterdir():
             _sync(file)
         _sync(temporary)
@@ -148,6 +160,28 @@ def replacing_directory(path: Path, ready: Callable[[str], None] = unheard) -> I
         _sync(path.parent)
     finally:
         _remove(temporary)
+
+
+def _give_access_as_in(new: Path, old: Path) -> None:
+    """Let those have a directory and its files who may have another; a file that is not there as the most private."""
+    found = {entry.name: entry.stat() for entry in old.iterdir()}
+    most_private = min(found.values(), key=lambda status: status.st_mode & _OTHERS, default=None)
+    for file in new.iterdir():
+        if status := found.get(file.name, most_private):
+            _give_access(file, status)
+    _give_access(new, old.stat())
+
+
+def _give_access(path: Path, wanted: os.stat_result) -> None:
+    """Let those have a file who may have another, and nobody else: by mode and, where permitted, owner and group."""
+    for owner, group in ((-1, wanted.st_gid), (wanted.st_uid, -1)):
+        with contextlib.suppress(OSError):
+            os.chown(path, owner, group)
+    found, mode = path.stat(), stat.S_IMODE(wanted.st_mode)
+    if found.st_gid != wanted.st_gid:  # another group has no right but everybody's
+        mode = mode & ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
+    if stat.S_IMODE(found.st_mode) != mode:
+        path.chmod(mode)
 
 
 def recover_directory(path: Path) -> None:

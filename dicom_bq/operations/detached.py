@@ -37,7 +37,7 @@ def start(arguments: Sequence[str], identifier: str) -> int | None:
     command, *rest = without_option(arguments)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
-        store.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store.make()
         with store.path(identifier, LOG).open("xb") as log:
             process = subprocess.Popen(  # noqa: S603 (this program)
                 [sys.executable, "-P", "-m", "dicom_bq", command, "--operation-id", identifier, *rest],

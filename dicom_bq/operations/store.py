@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -12,9 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dicom_bq.errors import UsageError
+from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.operations.codes import Code
 from dicom_bq.operations.record import ABORTED_MESSAGE, CANCELLED_MESSAGE, Operation, status
+from dicom_bq.state import PLACE, state_directory
 
 DAYS_KEPT = 30
 """After its end, as the Healthcare API keeps operations."""
@@ -27,6 +29,9 @@ LOG = ".log"
 """What a detached export says on stderr."""
 CANCEL = ".cancel"
 """Somebody wants it to stop; the process that does it, and no other, writes that into the record."""
+
+NOWHERE = Path("/", PLACE, "dicom-bq", "operations")
+"""Is never made."""
 
 KINDS = (ERRORS, LOG, CANCEL, RECORD)
 
@@ -66,9 +71,17 @@ class Store:
 
     @classmethod
     def of_user(cls) -> Store:
-        """``$XDG_STATE_HOME/dicom-bq/operations``, in ~/.local/state without the variable."""
-        home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 (never raises)
-        return cls(Path(home).absolute() / "dicom-bq" / "operations")
+        """``operations`` in the user's state; ``NOWHERE`` for a user who has no home directory."""
+        try:
+            return cls(state_directory() / "operations")
+        except DestinationError:
+            return cls(NOWHERE)
+
+    def make(self) -> None:
+        """Make the directory. Raises OSError."""
+        if self.directory == NOWHERE:
+            raise FileNotFoundError(errno.ENOENT, "this user has no home directory")
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, identifier: str, kind: str = RECORD) -> Path:
         """A file of an operation."""
@@ -81,7 +94,7 @@ class Store:
             UsageError: There is an operation of this ID, and this is no other try of what it failed in.
             OSError: The directory cannot be written.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make()
         with contextlib.suppress(OSError):
             self._forget_old()
         temporary = self._written(operation)

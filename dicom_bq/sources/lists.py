@@ -49,9 +49,8 @@ def check_list(source: str) -> None:
     Raises:
         UsageError: It cannot.
     """
-    if source != STDIN:
-        with _open(source):
-            pass
+    with _open(source):
+        pass
 
 
 def read_list(source: str) -> Iterator[str]:
@@ -90,6 +89,8 @@ def _open(source: str) -> AbstractContextManager[BinaryIO]:
 
 def _stdin() -> AbstractContextManager[BinaryIO]:
     """Stdin, read without Python's own buffer: a thread that waits with that in hand lets no process end in peace."""
+    if sys.stdin is None:
+        raise UsageError(reason="stdin is closed: give it a list to read, or leave - out")
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except (AttributeError, OSError, ValueError):  # it is none of the operating system
