@@ -277,6 +277,26 @@ def test_views_that_cannot_be(fake: FakeBigQuery, tmp_path: Path, capsys: pytest
     assert main(["view", TABLE, "--order-by", "Modality"]) == 0
 
 
+def test_views_and_filters_of_a_table_made_by_hand(
+    fake: FakeBigQuery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose UIDs are REQUIRED, and in whose names no case was kept."""
+    names = ("studyinstanceuid", "seriesinstanceuid", "sopinstanceuid")
+    fields = [{"name": name, "type": "STRING", "mode": "REQUIRED"} for name in names]
+    fields.append({"name": "Instancecreationdate", "type": "DATE"})
+    fake.catalog.create_table(("p1", "ds", "t"), {"tableReference": {"tableId": "t"}, "schema": {"fields": fields}})
+    instance(tmp_path / "in", "1.1", StudyInstanceUID="7", SeriesInstanceUID="8")
+    assert main(["export", str(tmp_path / "in"), TABLE, "--write-disposition", "write-append"]) == 0
+    capsys.readouterr()
+    assert main(["view", TABLE]) == 0
+    assert "ORDER BY `InstanceCreationDate` DESC" in capsys.readouterr().out
+    assert main(["view", TABLE, "--order-by", "modality"]) == 2
+    assert main(["view", TABLE, "--order-by", "INSTANCECREATIONDATE"]) == 0
+    capsys.readouterr()
+    assert main(["filter", TABLE, "--where", "TRUE"]) == 0
+    assert capsys.readouterr().out == "/studies/7/series/8/instances/1.1\n"
+
+
 def comparable(table: pa.Table) -> list[dict[str, object]]:
     """Rows without the difference between NULL and empty lists, which BigQuery does not have."""
 
