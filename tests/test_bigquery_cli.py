@@ -152,6 +152,25 @@ def test_a_schema_that_grew_inside_a_record_appends(fake: FakeBigQuery, tmp_path
     ]
 
 
+def test_what_a_schema_file_says_of_a_column_is_the_tables(
+    fake: FakeBigQuery, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"policyTags": {"names": [TAG]}, "maxLength": "64"}
+    fields = [{"name": name, "type": "STRING", "mode": "NULLABLE"} for name in ("SOPInstanceUID", "Modality")]
+    (tmp_path / "a.json").write_text(json.dumps([fields[0], {**fields[1], **said}]))
+    (tmp_path / "b.json").write_text(json.dumps(fields))
+    assert main(["schema", "merge", str(tmp_path / "b.json"), str(tmp_path / "a.json")]) == 0
+    (tmp_path / "s.json").write_text(capsys.readouterr().out)
+    command = ["export", str(tree), TABLE, "--schema", str(tmp_path / "s.json")]
+    assert main(command) == 0
+    loaded = {field["name"]: field for field in fake.load_configs()[0]["schema"]["fields"]}
+    assert loaded["Modality"].items() >= said.items()
+    stored = {field["name"]: field for field in fake.table("ds.t").fields}
+    assert stored["Modality"]["policyTags"] == said["policyTags"]
+    assert main([*command, "--overwrite-table"]) == 0
+    assert len(uids(fake)) == 5
+
+
 def test_filters_and_duplicates(
     fake: FakeBigQuery, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,6 +137,15 @@ def test_a_record_of_nothing_that_parquet_can_hold_is_in_no_file() -> None:
     assert loaded([record("S", field("x"), only), only], [record("S", field("x")), only]) == [record("S", field("x"))]
 
 
+def test_columns_are_the_same_when_the_table_says_all_that_is_wanted() -> None:
+    table = [record("S", field("A", maxLength="9", rangeElementType={"type": "DATE"}))]
+    assert same_columns(table, [record("s", field("a", description="mine"))])
+    assert same_columns(table, [record("S", field("A", rangeElementType={"type": "DATE"}))])
+    assert not same_columns(table, [record("S", field("A", rangeElementType={"type": "TIMESTAMP"}))])
+    assert not same_columns([record("S", field("A"))], table)
+    assert not same_columns(table, [*table, field("B")])
+
+
 def test_a_mode_that_is_left_out_is_nullable() -> None:
     assert same_columns([{"name": "a", "type": "STRING"}], [field("a")])
     assert not same_columns([{"name": "a", "type": "STRING"}], [field("a", mode="REQUIRED")])
