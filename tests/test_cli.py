@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -462,6 +463,54 @@ def test_diff(run: Run, tmp_path: Path) -> None:
         "added StudyTime: absent -> TIME NULLABLE",
     ]
     assert run("schema", "diff", tmp_path / "a", tmp_path / "a") == (0, "", "")
+
+
+def test_diff_of_everything_that_has_a_schema(run: Run, archive: Path) -> None:
+    Path("s.json").write_text(run("schema", "archive/b.dcm").out)
+    Path("list").write_text("archive/b.dcm\n")
+    for out in ("parts", "x.parquet"):
+        assert run("export", "archive/b.dcm", out).code == 0
+    bare = Path("bare")
+    bare.write_bytes((archive / "b.dcm").read_bytes()[132:])
+    places = ["archive/b.dcm", "bare", "archive/b*", "@list", "parts", "./parts/", "x.parquet", "s.json"]
+    for place in places:
+        done = run("schema", "diff", "-q", place, "s.json")
+        assert done == (0, "", ""), place
+    with zipfile.ZipFile("a.zip", "w") as file:
+        file.write("archive/b.dcm")
+    for place in ("a.zip", "a.zip!/archive/b.dcm", "a.zip!/**"):
+        assert run("schema", "diff", "-q", "s.json", place) == (0, "", "")
+    assert run("schema", "diff", "s.json", "archive").out.startswith("added OtherElements: absent -> ")
+    (Path("parts") / "notes.txt").touch()
+    assert "removed PatientID" in run("schema", "diff", "s.json", "parts").out
+
+
+def test_diff_says_what_failed(run: Run, archive: Path) -> None:
+    (archive / "a.dcm").write_bytes(explicit_file(PATIENT)[:-3])
+    Path("s.json").write_text(run("schema", "archive", "-q").out)
+    done = run("schema", "diff", "s.json", "archive")
+    assert (done.code, done.out) == (1, "")
+    assert "3 files found: 1 exported, 1 not DICOM, 0 DICOMDIR, 1 failed" in done.err
+    assert "a.dcm: file ends inside the element" in done.err
+    assert run("schema", "diff", "s.json", "archive/b.dcm").code == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere*", "no file matches nowhere*"),
+        ("@nowhere", "nowhere"),
+        ("empty", "no files"),
+        ("archive/page.html", "the schema is not JSON"),
+        ("n" * 300, "File name too long"),
+    ],
+)
+@pytest.mark.usefixtures("archive")
+def test_diff_of_what_has_no_schema(run: Run, place: str, message: str) -> None:
+    Path("empty").mkdir()
+    done = run("schema", "diff", place, place)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
 
 
 def test_directory_with_the_name_of_a_subcommand(run: Run, archive: Path) -> None:
