@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -136,6 +137,50 @@ def test_a_bug_is_told_without_values(run: Run, archive: Path, monkeypatch: pyte
     assert "a bug: ZeroDivisionError" in done.err
     assert "test_cli.py" in done.err
     assert "SECRET" not in done.err
+
+
+class FullDisk(io.StringIO):
+    """What is written to it is there, but cannot be brought to disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["schema", "archive", "-q"],
+        ["schema", "--keyword", "PatientID"],
+        ["schema", "diff", "-q", "archive/a.dcm", "archive/b.dcm"],
+        ["rules"],
+        ["filter", "x.duckdb", "--where", "TRUE"],
+        ["export", "archive", "y.parquet", "--dry-run", "-q"],
+    ],
+)
+def test_stdout_on_a_full_disk(
+    run: Run, archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    uid = text(0x0020000D, "UI", "1.2.345.6")
+    (archive / "c.dcm").write_bytes(explicit_file(uid, text(0x0020000E, "UI", "1.2.345.7")))
+    assert run("export", archive, "x.duckdb", "-q").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", FullDisk())
+        assert main(arguments) == 3
+    message = (
+        "dicom-bq: stdout: No space left on device, so what is there is not whole. Make room, and run the same again"
+    )
+    assert capsys.readouterr().err.splitlines() == [message]
+
+
+def test_a_process_whose_stdout_is_on_a_full_disk() -> None:
+    command = [sys.executable, "-m", "dicom_bq", "rules"]
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 3
+    assert done.stderr.startswith("dicom-bq: stdout: No space left on device")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_python_m() -> None:
