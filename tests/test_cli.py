@@ -107,6 +107,10 @@ def test_version(run: Run) -> None:
         (["schema", "-q"], "give files and directories, or keywords"),
         (["schema", "archive", "--keyword", "PatientID"], "one of the two"),
         (["schema", "--keyword", "PatientId"], "PatientID"),
+        (
+            ["schema", "--keyword", "PatientID", "--schema-type", "json"],
+            "leave out the keywords, or --schema-type json",
+        ),
         (["schema", "--keyword", "ReferencedImageSequence"], "ask for what is in it"),
         (["schema", "--keyword", "PixelData"], "never becomes a column"),
         (["schema", "merge"], "Missing argument"),

@@ -256,6 +256,9 @@ def _of_keywords(keywords: list[str], options: Mapping[str, Any]) -> TableSchema
     from dicom_bq.keywords import paths_from_keywords
     from dicom_bq.schema import TableSchema
 
+    if options["schema_type"] == "json":
+        message = "the JSON schema variant has its own columns: leave out the keywords, or --schema-type json"
+        raise click.UsageError(message)
     return TableSchema.from_paths(
         paths_from_keywords(keywords),
         include_source_store=options["include_source_store"],
