@@ -154,10 +154,18 @@ def _told(talk: Talk, error: Exception) -> int:
     if isinstance(error, DicomBqError) and not isinstance(error, InternalError):
         talk.complain("\n".join([str(error), *getattr(error, "__notes__", ())]))
         return _exit_code(error)
+    if isinstance(error, OSError) and _is_of_stdout(error):
+        talk.complain(f"stdout: {error.strerror}, so what is there is not whole. Make room, and run the same again")
+        return DESTINATION
     # The last place where a bug can be told without a patient's data.
     kind = error.facts["kind"] if isinstance(error, InternalError) else type(error).__name__
     talk.complain(_without_values(error, kind), severity="CRITICAL")
     return BUG
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether click met it when it wrote, be it for a command or its own help."""
+    return any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -38,6 +38,8 @@ class Column:
         key: Where it stands among its neighbours; sub-fields of a fixed record have their position.
         fields: Sub-fields of a RECORD, in order.
         description: Text for people; two columns that differ in it alone are equal.
+        properties: What else a user's table says of it, such as policyTags: names, each with its value as JSON, in the
+            order of the names. Two columns that differ in them alone are equal.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Column:
     key: int = field(compare=False)
     fields: tuple[Column, ...] = ()
     description: str = field(default="", compare=False)
+    properties: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def kind(self) -> str:

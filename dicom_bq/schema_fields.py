@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -38,6 +39,8 @@ _ALIASES = {
     "BIGDECIMAL": "BIGNUMERIC",
 }
 _MODES = frozenset((NULLABLE, REPEATED, REQUIRED))
+_OWN_PROPERTIES = frozenset(("name", "type", "mode", "description", "fields"))
+"""Those of a field that a column has under names of its own."""
 _PRIVATE_NAME = re.compile(r"tag_([0-9a-f]{8})\Z")
 _MOST_LEVELS = 100  # no destination holds as many; a bound for recursion on text from anywhere
 
@@ -135,7 +138,8 @@ def _columns(fields: object, level: Level, parent: str, depth: int) -> tuple[Col
         nested = _columns(item["fields"], below, path, depth + 1)
         if bool(nested) != (item["type"] == RECORD):
             raise SchemaError(reason=f"{path}: a RECORD has fields, and nothing else has")
-        columns.append(Column(item["name"], item["type"], item["mode"], key, nested, item["description"]))
+        properties = item["properties"]
+        columns.append(Column(item["name"], item["type"], item["mode"], key, nested, item["description"], properties))
     return in_order(columns)
 
 
@@ -155,7 +159,14 @@ def _checked(item: object, where: str) -> dict[str, Any]:
     kind, mode = checked["type"].upper(), checked["mode"].upper()
     if mode not in _MODES:
         raise SchemaError(reason=f"{where}: mode must be one of {', '.join(sorted(_MODES))}")
-    return checked | {"type": _ALIASES.get(kind, kind), "mode": mode, "fields": item.get("fields") or []}
+    kinds = {"type": _ALIASES.get(kind, kind), "mode": mode}
+    return checked | kinds | {"fields": item.get("fields") or [], "properties": _properties(item)}
+
+
+def _properties(item: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What a field says besides; as JSON, so that a column stays what it is."""
+    names = sorted(name for name, value in item.items() if name not in _OWN_PROPERTIES and value is not None)
+    return tuple((name, json.dumps(item[name], sort_keys=True)) for name in names)
 
 
 def fields_from_columns(columns: Iterable[Column]) -> list[dict[str, Any]]:
@@ -167,6 +178,7 @@ def _field(column: Column) -> dict[str, Any]:
     written: dict[str, Any] = {"name": column.name, "type": column.type, "mode": column.mode}
     if column.description:
         written["description"] = column.description
+    written |= {name: json.loads(text) for name, text in column.properties}
     if column.fields:
         written["fields"] = fields_from_columns(column.fields)
     return written

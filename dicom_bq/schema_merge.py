@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from dicom_bq.column import NULLABLE, RECORD, REQUIRED, Column, in_order, walk
@@ -18,7 +19,8 @@ def merge_columns(levels: Sequence[Sequence[Column]], parent: str = "") -> tuple
 
     Commutative, associative and idempotent, with the empty level as identity. REQUIRED with NULLABLE is
     NULLABLE. Where names differ in case alone, the spelling that is not the mapping's own stays: it is that
-    of a table which exists.
+    of a table which exists. Of a property that only one has, such as policyTags, it is that one's; of two values the
+    longer, as JSON, then the later: of numbers the larger.
 
     Args:
         levels: The same level of several schemas.
@@ -48,7 +50,13 @@ def _merge_column(first: Column, second: Column, parent: str) -> Column:
         key=min(first.key, second.key),
         fields=merge_columns((first.fields, second.fields), path),
         description=max(first.description, second.description),
+        properties=_merge_properties(first.properties, second.properties),
     )
+
+
+def _merge_properties(*both: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    # A later one of a name replaces an earlier one.
+    return tuple(sorted(dict(sorted(chain(*both), key=lambda item: (len(item[1]), item[1]))).items()))
 
 
 def _compatible(first: Column, second: Column) -> bool:

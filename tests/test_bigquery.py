@@ -155,6 +155,22 @@ def test_a_table_keeps_its_shape(fake: FakeBigQuery) -> None:
     assert fake.table("ds.t").resource["clustering"] == {"fields": ["StudyDate"]}
 
 
+def test_names_of_columns_have_no_case(fake: FakeBigQuery) -> None:
+    write(fake, EMPTY, [ONE], cluster_by=["studydate", "sopinstanceUID"], partition_by="month:STUDYDATE")
+    resource = fake.table("ds.t").resource
+    assert resource["clustering"] == {"fields": ["StudyDate", "SOPInstanceUID"]}
+    assert resource["timePartitioning"] == {"type": "MONTH", "field": "StudyDate"}
+    write(fake, APPEND, [TWO], cluster_by=["STUDYDATE", "SOPInstanceUID"], partition_by="month:studyDate")
+    assert uids(fake) == ["1.1", "1.2"]
+
+
+def test_a_replaced_table_keeps_its_shape_whatever_the_case_of_its_columns(fake: FakeBigQuery) -> None:
+    made(fake, [text("sopinstanceuid"), text("studydate", kind="DATE"), text("mine")])
+    fake.catalog.patch_table(("p1", "ds", "t"), {"clustering": {"fields": ["studydate"]}}, None)
+    write(fake, TRUNCATE, [ONE])
+    assert fake.table("ds.t").resource["clustering"] == {"fields": ["StudyDate"]}
+
+
 def test_rows_without_the_column_of_the_partitions(fake: FakeBigQuery) -> None:
     write(fake, EMPTY, [ONE], partition_by="month:StudyDate")
     narrow = schema_from_keywords(["SOPInstanceUID"])
@@ -354,6 +370,16 @@ def test_required_columns_that_we_lack_are_named(fake: FakeBigQuery) -> None:
         table(fake).check(APPEND, None)
     with pytest.raises(DestinationConflictError, match=r"tenant is REQUIRED.*so is Modality.*DROP NOT NULL"):
         table(fake).check(APPEND, SCHEMA)
+
+
+def test_a_new_table_whose_required_columns_stay_empty_is_refused(fake: FakeBigQuery) -> None:
+    inside = {"name": "mine", "type": "RECORD", "mode": "NULLABLE", "fields": [text("deep", "REQUIRED")]}
+    schema = SCHEMA.merge(TableSchema.from_bigquery([text("tenant", "REQUIRED"), inside]))
+    message = r"column tenant is REQUIRED in the table and empty in every row in the export, so is mine\.deep\. Make it"
+    with pytest.raises(DestinationConflictError, match=message):
+        table(fake).check(EMPTY, schema)
+    table(fake).check(EMPTY, SCHEMA.merge(TableSchema.from_bigquery([text("SOPInstanceUID", "REQUIRED")])))
+    assert fake.load_configs() == []
 
 
 DROPPED_TAGS = {

@@ -152,6 +152,25 @@ def test_a_schema_that_grew_inside_a_record_appends(fake: FakeBigQuery, tmp_path
     ]
 
 
+def test_what_a_schema_file_says_of_a_column_is_the_tables(
+    fake: FakeBigQuery, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"policyTags": {"names": [TAG]}, "maxLength": "64"}
+    fields = [{"name": name, "type": "STRING", "mode": "NULLABLE"} for name in ("SOPInstanceUID", "Modality")]
+    (tmp_path / "a.json").write_text(json.dumps([fields[0], {**fields[1], **said}]))
+    (tmp_path / "b.json").write_text(json.dumps(fields))
+    assert main(["schema", "merge", str(tmp_path / "b.json"), str(tmp_path / "a.json")]) == 0
+    (tmp_path / "s.json").write_text(capsys.readouterr().out)
+    command = ["export", str(tree), TABLE, "--schema", str(tmp_path / "s.json")]
+    assert main(command) == 0
+    loaded = {field["name"]: field for field in fake.load_configs()[0]["schema"]["fields"]}
+    assert loaded["Modality"].items() >= said.items()
+    stored = {field["name"]: field for field in fake.table("ds.t").fields}
+    assert stored["Modality"]["policyTags"] == said["policyTags"]
+    assert main([*command, "--overwrite-table"]) == 0
+    assert len(uids(fake)) == 5
+
+
 def test_filters_and_duplicates(
     fake: FakeBigQuery, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +294,26 @@ def test_views_that_cannot_be(fake: FakeBigQuery, tmp_path: Path, capsys: pytest
     assert main(["view", TABLE, "--order-by", "ImageType"]) == 2
     assert "has no column ImageType with one value a row" in capsys.readouterr().err
     assert main(["view", TABLE, "--order-by", "Modality"]) == 0
+
+
+def test_views_and_filters_of_a_table_made_by_hand(
+    fake: FakeBigQuery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose UIDs are REQUIRED, and in whose names no case was kept."""
+    names = ("studyinstanceuid", "seriesinstanceuid", "sopinstanceuid")
+    fields = [{"name": name, "type": "STRING", "mode": "REQUIRED"} for name in names]
+    fields.append({"name": "Instancecreationdate", "type": "DATE"})
+    fake.catalog.create_table(("p1", "ds", "t"), {"tableReference": {"tableId": "t"}, "schema": {"fields": fields}})
+    instance(tmp_path / "in", "1.1", StudyInstanceUID="7", SeriesInstanceUID="8")
+    assert main(["export", str(tmp_path / "in"), TABLE, "--write-disposition", "write-append"]) == 0
+    capsys.readouterr()
+    assert main(["view", TABLE]) == 0
+    assert "ORDER BY `InstanceCreationDate` DESC" in capsys.readouterr().out
+    assert main(["view", TABLE, "--order-by", "modality"]) == 2
+    assert main(["view", TABLE, "--order-by", "INSTANCECREATIONDATE"]) == 0
+    capsys.readouterr()
+    assert main(["filter", TABLE, "--where", "TRUE"]) == 0
+    assert capsys.readouterr().out == "/studies/7/series/8/instances/1.1\n"
 
 
 def comparable(table: pa.Table) -> list[dict[str, object]]:

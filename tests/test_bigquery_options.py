@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName, pairs
+from dicom_bq.destinations.resolve import resolve
 from dicom_bq.errors import UsageError
 
 TAG = "projects/p/locations/eu/taxonomies/1/policyTags/2"
@@ -74,6 +75,27 @@ def test_uris_that_name_no_table(uri: str, message: str) -> None:
 def test_options_that_cannot_be(options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         BigQueryOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["localhost:9050", "127.0.0.1", "http://", "https://:9050", "ftp://h", "http://h:port", "http://[::1", " "],
+)
+def test_endpoints_that_cannot_be(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    message = "is not of the form http://HOST:PORT, such as http://localhost:9050.*or the environment variable BIGQUERY"
+    with pytest.raises(UsageError, match=message):
+        BigQueryOptions(api_endpoint=endpoint)
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", endpoint)
+    with pytest.raises(UsageError, match=message):
+        resolve("bq://p.d.t")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://localhost:9050", "https://example.com", "HTTP://[::1]:9050/base/", "http://h_1", ""]
+)
+def test_endpoints_that_can_be(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", endpoint)
+    assert BigQueryOptions().api_endpoint == endpoint
 
 
 def test_options_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from dicom_bq.destinations.bigquery_tables import (
     loaded,
     missing_required,
     replaced,
+    same_columns,
     tagged,
     walk_fields,
 )
@@ -129,6 +130,25 @@ def test_files_hold_what_parquet_can() -> None:
     assert arrow_schema(files) == pa.schema(
         [("S", pa.list_(pa.struct([("x", pa.string()), ("b", pa.binary())]))), ("a", pa.string())]
     )
+
+
+def test_a_record_of_nothing_that_parquet_can_hold_is_in_no_file() -> None:
+    only = record("only", field("j", "JSON"), record("inside", field("g", "GEOGRAPHY")))
+    assert loaded([record("S", field("x"), only), only], [record("S", field("x")), only]) == [record("S", field("x"))]
+
+
+def test_columns_are_the_same_when_the_table_says_all_that_is_wanted() -> None:
+    table = [record("S", field("A", maxLength="9", rangeElementType={"type": "DATE"}))]
+    assert same_columns(table, [record("s", field("a", description="mine"))])
+    assert same_columns(table, [record("S", field("A", rangeElementType={"type": "DATE"}))])
+    assert not same_columns(table, [record("S", field("A", rangeElementType={"type": "TIMESTAMP"}))])
+    assert not same_columns([record("S", field("A"))], table)
+    assert not same_columns(table, [*table, field("B")])
+
+
+def test_a_mode_that_is_left_out_is_nullable() -> None:
+    assert same_columns([{"name": "a", "type": "STRING"}], [field("a")])
+    assert not same_columns([{"name": "a", "type": "STRING"}], [field("a", mode="REQUIRED")])
 
 
 def test_required_columns_are_not_nullable_in_the_file() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -106,6 +108,10 @@ def test_version(run: Run) -> None:
         (["schema", "-q"], "give files and directories, or keywords"),
         (["schema", "archive", "--keyword", "PatientID"], "one of the two"),
         (["schema", "--keyword", "PatientId"], "PatientID"),
+        (
+            ["schema", "--keyword", "PatientID", "--schema-type", "json"],
+            "leave out the keywords, or --schema-type json",
+        ),
         (["schema", "--keyword", "ReferencedImageSequence"], "ask for what is in it"),
         (["schema", "--keyword", "PixelData"], "never becomes a column"),
         (["schema", "merge"], "Missing argument"),
@@ -136,6 +142,50 @@ def test_a_bug_is_told_without_values(run: Run, archive: Path, monkeypatch: pyte
     assert "a bug: ZeroDivisionError" in done.err
     assert "test_cli.py" in done.err
     assert "SECRET" not in done.err
+
+
+class FullDisk(io.StringIO):
+    """What is written to it is there, but cannot be brought to disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["schema", "archive", "-q"],
+        ["schema", "--keyword", "PatientID"],
+        ["schema", "diff", "-q", "archive/a.dcm", "archive/b.dcm"],
+        ["rules"],
+        ["filter", "x.duckdb", "--where", "TRUE"],
+        ["export", "archive", "y.parquet", "--dry-run", "-q"],
+    ],
+)
+def test_stdout_on_a_full_disk(
+    run: Run, archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    uid = text(0x0020000D, "UI", "1.2.345.6")
+    (archive / "c.dcm").write_bytes(explicit_file(uid, text(0x0020000E, "UI", "1.2.345.7")))
+    assert run("export", archive, "x.duckdb", "-q").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", FullDisk())
+        assert main(arguments) == 3
+    message = (
+        "dicom-bq: stdout: No space left on device, so what is there is not whole. Make room, and run the same again"
+    )
+    assert capsys.readouterr().err.splitlines() == [message]
+
+
+def test_a_process_whose_stdout_is_on_a_full_disk() -> None:
+    command = [sys.executable, "-m", "dicom_bq", "rules"]
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 3
+    assert done.stderr.startswith("dicom-bq: stdout: No space left on device")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_python_m() -> None:
@@ -540,6 +590,54 @@ def test_diff(run: Run, tmp_path: Path) -> None:
         "added StudyTime: absent -> TIME NULLABLE",
     ]
     assert run("schema", "diff", tmp_path / "a", tmp_path / "a") == (0, "", "")
+
+
+def test_diff_of_everything_that_has_a_schema(run: Run, archive: Path) -> None:
+    Path("s.json").write_text(run("schema", "archive/b.dcm").out)
+    Path("list").write_text("archive/b.dcm\n")
+    for out in ("parts", "x.parquet"):
+        assert run("export", "archive/b.dcm", out).code == 0
+    bare = Path("bare")
+    bare.write_bytes((archive / "b.dcm").read_bytes()[132:])
+    places = ["archive/b.dcm", "bare", "archive/b*", "@list", "parts", "./parts/", "x.parquet", "s.json"]
+    for place in places:
+        done = run("schema", "diff", "-q", place, "s.json")
+        assert done == (0, "", ""), place
+    with zipfile.ZipFile("a.zip", "w") as file:
+        file.write("archive/b.dcm")
+    for place in ("a.zip", "a.zip!/archive/b.dcm", "a.zip!/**"):
+        assert run("schema", "diff", "-q", "s.json", place) == (0, "", "")
+    assert run("schema", "diff", "s.json", "archive").out.startswith("added OtherElements: absent -> ")
+    (Path("parts") / "notes.txt").touch()
+    assert "removed PatientID" in run("schema", "diff", "s.json", "parts").out
+
+
+def test_diff_says_what_failed(run: Run, archive: Path) -> None:
+    (archive / "a.dcm").write_bytes(explicit_file(PATIENT)[:-3])
+    Path("s.json").write_text(run("schema", "archive", "-q").out)
+    done = run("schema", "diff", "s.json", "archive")
+    assert (done.code, done.out) == (1, "")
+    assert "3 files found: 1 exported, 1 not DICOM, 0 DICOMDIR, 1 failed" in done.err
+    assert "a.dcm: file ends inside the element" in done.err
+    assert run("schema", "diff", "s.json", "archive/b.dcm").code == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere*", "no file matches nowhere*"),
+        ("@nowhere", "nowhere"),
+        ("empty", "no files"),
+        ("archive/page.html", "the schema is not JSON"),
+        ("n" * 300, "File name too long"),
+    ],
+)
+@pytest.mark.usefixtures("archive")
+def test_diff_of_what_has_no_schema(run: Run, place: str, message: str) -> None:
+    Path("empty").mkdir()
+    done = run("schema", "diff", place, place)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
 
 
 def test_directory_with_the_name_of_a_subcommand(run: Run, archive: Path) -> None:

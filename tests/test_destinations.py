@@ -401,6 +401,12 @@ def test_suffix_says_what_a_path_is(name: str, kind: type[Destination], tmp_path
     assert isinstance(resolve(f"{tmp_path}/{name}"), kind)
 
 
+@pytest.mark.parametrize("text", ["", "/", "//", "/tmp/.."])
+def test_a_place_without_a_name_is_no_table(text: str) -> None:
+    with pytest.raises(UsageError, match=f"'{text}' cannot be a table: name a file or a directory"):
+        resolve(text)
+
+
 def test_a_directory_called_parquet_is_a_directory(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").mkdir()
     assert isinstance(resolve(tmp_path / "a.parquet"), ParquetDirectory)

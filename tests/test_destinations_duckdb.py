@@ -232,6 +232,44 @@ def test_what_a_rebuild_would_lose_is_not_lost(table: DuckDBTable, path: Path) -
     assert [row["PatientID"] for row in read(path)] == ["3"]
 
 
+def test_what_a_rebuild_would_lose_is_known_before_anything_is_read(table: DuckDBTable, path: Path) -> None:
+    execute(
+        path,
+        "CREATE TABLE dicom (x INT DEFAULT 3, PatientID VARCHAR, "
+        "ReferencedImageSequence STRUCT(ReferencedSOPInstanceUID VARCHAR)[])",
+    )
+    table.check(APPEND, NARROW)
+    with pytest.raises(DestinationError, match="a record gains sub-fields, but the table has defaults"):
+        table.check(APPEND, WIDE)
+    table.check(TRUNCATE, WIDE)
+
+
+def test_a_column_that_may_not_be_null_is_known_before_anything_is_read(table: DuckDBTable, path: Path) -> None:
+    execute(path, "CREATE TABLE dicom (x INT NOT NULL, y INT NOT NULL DEFAULT 1, ImageType VARCHAR[] NOT NULL)")
+    message = "dicom: x may not be NULL, and no row has a value for it. Give it a default, or drop NOT NULL"
+    for attempt in (lambda: table.check(APPEND, NARROW), lambda: table.write(NARROW, [], APPEND)):
+        with pytest.raises(DestinationError, match=message):
+            attempt()
+    table.check(APPEND, None)
+    table.check(TRUNCATE, NARROW)
+    execute(path, "ALTER TABLE dicom ALTER COLUMN x DROP NOT NULL")
+    table.write(NARROW, batches(NARROW, [narrow_row(1)]), APPEND)
+    assert execute(path, "SELECT y, ImageType, PatientID FROM dicom") == [(1, [], "1")]
+
+
+def test_looking_at_a_table_needs_no_more_than_reading(table: DuckDBTable, path: Path) -> None:
+    table.write(NARROW, batches(NARROW, [narrow_row(1)]), EMPTY)
+    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); input()"
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        existing = table.existing()
+        assert existing is not None
+        assert (existing.schema, existing.rows) == (NARROW, 1)
+        other.communicate(b"\n")
+
+
 def test_comments_stay_through_a_rebuild(table: DuckDBTable, path: Path) -> None:
     table.write(NARROW, batches(NARROW, [narrow_row(1)]), EMPTY)
     execute(path, "COMMENT ON COLUMN dicom.PatientID IS 'it''s mine'", "COMMENT ON TABLE dicom IS 'and this'")

@@ -98,6 +98,18 @@ def test_a_directory_starts_a_new_part_when_one_is_large(tmp_path: Path, monkeyp
     assert [row["PatientID"] for row in read(path)] == [str(number) for number in range(100_000)]
 
 
+def test_a_table_whose_columns_differ_in_case_alone_is_refused(destination: Destination, path: Path) -> None:
+    """The values of one of them would be lost."""
+    theirs = path if path.suffix else path / "part-00000.parquet"
+    theirs.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"PatientID": ["1"], "patientid": ["2"]}), theirs)
+    message = "two of its columns are called patientid, ignoring case. Give one of them another name"
+    for attempt in (destination.existing, lambda: destination.write(FLAT, numbered(1), APPEND)):
+        with pytest.raises(DestinationError, match=message):
+            attempt()
+    assert pq.read_table(theirs).to_pylist() == [{"PatientID": "1", "patientid": "2"}]
+
+
 # ---- what other programs see -------------------------------------------------------------------------------------
 
 

@@ -20,8 +20,17 @@ import pydicom
 import pytest
 
 import dicom_bq
-from dicom_bq import reading
-from dicom_bq.errors import DestinationError, DestinationExistsError, InternalError, SchemaConflictError, UsageError
+from dicom_bq import job, reading
+from dicom_bq.errors import (
+    DestinationError,
+    DestinationExistsError,
+    DicomBqError,
+    InternalError,
+    SchemaConflictError,
+    SchemaError,
+    SchemaLimitError,
+    UsageError,
+)
 from dicom_bq.problems import Reason
 from dicom_bq.progress import Progressed
 from dicom_bq.schema import TableSchema, schema_from_keywords
@@ -384,6 +393,110 @@ def test_records_of_a_schema_given_are_completed() -> None:
     assert row["OverlayRows"] == [{"Id": "6002", "Value": 7}]
     assert row["OtherElements"] == [{"Tag": "Tag_00090010", "Data": ["MAKER"]}]
     assert row["DroppedTags"] == [{"TagName": "PixelData", "TagReference": "PixelData"}]
+
+
+def in_lower_case(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    inside = [{**field, "fields": in_lower_case(field["fields"])} if "fields" in field else field for field in fields]
+    return [{**field, "name": field["name"].lower()} for field in inside]
+
+
+def test_names_of_a_schema_given_have_no_case() -> None:
+    built = dataset(PatientName="Doe^Jane", PixelData=b"\0\0")
+    built.ReferencedImageSequence = [dataset(PatientName="Roe^Max", ReferencedFrameNumber=[1, 2])]
+    built.add_new(0x60020010, "US", 7)
+    built.add_new(0x00090010, "LO", "MAKER")
+    built["PixelData"].VR = "OW"
+    table = dicom_bq.to_arrow([built])
+    lower = TableSchema.from_bigquery(in_lower_case(TableSchema.from_arrow(table.schema).to_bigquery()))
+    row = dicom_bq.to_arrow([built], lower).to_pylist()[0]
+    assert row["patientname"]["alphabetic"]["familyname"] == "Doe"
+    assert row["referencedimagesequence"][0]["patientname"]["alphabetic"]["givenname"] == "Max"
+    assert row["overlayrows"] == [{"id": "6002", "value": 7}]
+    assert repr(row).lower() == repr(table.to_pylist()[0]).lower()
+
+
+def test_sub_fields_of_a_users_own_may_be_anywhere_and_are_empty() -> None:
+    built = dataset(PatientName="Doe^Jane", OtherPatientNames=["A^B", "C"], PixelData=b"\0\0")
+    built.add_new(0x60020010, "US", 7)
+    built.add_new(0x00090010, "LO", "MAKER")
+    built["PixelData"].VR = "OW"
+    own = [{"name": "mine", "type": "STRING"}, {"name": "list", "type": "INTEGER", "mode": "REPEATED"}]
+    group = {"name": "Alphabetic", "type": "RECORD", "fields": own}
+    records = {"PatientName": [group, *own], "OtherPatientNames": [group, *own]}
+    records |= dict.fromkeys(("OverlayRows", "OtherElements", "DroppedTags"), own)
+    schema = TableSchema.from_bigquery(
+        [
+            {
+                "name": name,
+                "type": "RECORD",
+                "mode": "NULLABLE" if name == "PatientName" else "REPEATED",
+                "fields": inside,
+            }
+            for name, inside in records.items()
+        ]
+    )
+    row = dicom_bq.to_arrow([built], schema).to_pylist()[0]
+    empty = {"mine": None, "list": []}
+    assert row["OverlayRows"] == [{"Id": "6002", "Value": 7, **empty}]
+    assert row["OtherElements"] == [{"Tag": "Tag_00090010", "Data": ["MAKER"], **empty}]
+    assert row["DroppedTags"] == [{"TagName": "PixelData", "TagReference": "PixelData", **empty}]
+    assert row["PatientName"]["Alphabetic"].items() >= {"FamilyName": "Doe", "GivenName": "Jane", **empty}.items()
+    assert row["PatientName"].items() >= empty.items()
+    assert [name["Alphabetic"]["FamilyName"] for name in row["OtherPatientNames"]] == ["A", "C"]
+    assert [(name["mine"], name["list"]) for name in row["OtherPatientNames"]] == [(None, [])] * 2
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "error", "message"),
+    [
+        ([], {}, UsageError, "the schema has no columns: leave it out"),
+        (["PatientID", "patientid"], {}, SchemaLimitError, "columns of one name, ignoring case at patientid"),
+        (["PatientID"], {"include_source_store": True}, UsageError, "the schema has no column SourceDicomStore"),
+    ],
+)
+def test_schema_given_that_no_table_can_have(
+    tmp_path: Path, names: list[str], options: dict[str, Any], error: type[DicomBqError], message: str
+) -> None:
+    schema = TableSchema.from_bigquery([{"name": name, "type": "STRING"} for name in names])
+    for destination in ("out.parquet", "out.duckdb"):
+        with pytest.raises(error, match=message):
+            dicom_bq.export(TREE, tmp_path / destination, schema=schema, **options)
+        with pytest.raises(error, match=message):
+            job.plan_export(TREE, tmp_path / destination, schema=schema, **options)
+    with pytest.raises(error, match=message):
+        dicom_bq.scan(TREE, schema, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.duckdb", "parts"])
+def test_a_type_that_rows_cannot_have_is_an_error_before_anything_is_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading.Reading, "_build", lambda *_: pytest.fail("something was read"))
+    schema = TableSchema.from_bigquery([{"name": "PatientID", "type": "STRING"}, {"name": "long", "type": "INTERVAL"}])
+    for attempt in (dicom_bq.export, job.plan_export):
+        with pytest.raises(SchemaError, match="column long has a type with no Arrow counterpart: INTERVAL"):
+            attempt(TREE, tmp_path / name, schema=schema)
+
+
+def test_sources_may_come_one_by_one(tmp_path: Path) -> None:
+    directory = plant(tmp_path / "in", a=explicit_file(), b=explicit_file())
+    files = sorted(directory.iterdir())
+    assert dicom_bq.export((file for file in files), tmp_path / "out.parquet").rows == 2
+    assert job.plan_export((file for file in files), tmp_path / "out.duckdb").read.exported == 2
+    stream = dicom_bq.scan(file for file in files)
+    assert pa.table(stream).num_rows == pa.table(stream).num_rows == 2
+
+
+def test_the_directory_that_the_command_runs_in_may_be_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = plant(tmp_path / "in", a=explicit_file())
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert dicom_bq.export(source, ".").rows == 1
+    assert pq.read_table(tmp_path / "out").num_rows == 1
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "out"]
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.duckdb", "parts"])

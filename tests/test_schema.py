@@ -301,9 +301,17 @@ foreign_names = st.sampled_from(
     ["id", "ID", "loaded_at", "note", "PatientID", "patientid", "PATIENTID", "StudyDate", "studydate"]
 )
 foreign_leaves = st.builds(
-    lambda name, mode: {"name": name, "type": "STRING", "mode": mode},
+    lambda name, mode, properties: {"name": name, "type": "STRING", "mode": mode, **properties},
     foreign_names,
     st.sampled_from(["NULLABLE", "REQUIRED"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "maxLength": st.sampled_from(["9", "10"]),
+            "policyTags": st.sampled_from([{"names": ["a"]}, {"names": ["b"]}]),
+            "collation": st.just("und:ci"),
+        },
+    ),
 )
 foreign_records = st.builds(
     lambda name, fields: {"name": name, "type": "RECORD", "fields": fields},
@@ -518,6 +526,42 @@ def test_reads_what_bq_show_prints(wrap: Any) -> None:
         ("Weight", "FLOAT REPEATED"),
     ]
     assert schema.paths() == {(0x00100010,)}
+
+
+EVERY_PROPERTY = {
+    "policyTags": {"names": ["projects/p/locations/l/taxonomies/t/policyTags/1"]},
+    "precision": "10",
+    "scale": "2",
+    "maxLength": "64",
+    "rangeElementType": {"type": "DATE"},
+    "collation": "und:ci",
+    "defaultValueExpression": "SESSION_USER()",
+    "roundingMode": "ROUND_HALF_EVEN",
+}
+"""Of https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema, besides those of a column."""
+
+
+def test_what_a_field_says_besides_stays() -> None:
+    inner = {"name": "mine", "type": "STRING", "mode": "NULLABLE", "description": "d", **EVERY_PROPERTY}
+    fields = [
+        {"name": "PatientID", "type": "STRING", "mode": "NULLABLE", **EVERY_PROPERTY},
+        {"name": "extra", "type": "RECORD", "mode": "REPEATED", "fields": [inner]},
+    ]
+    schema = TableSchema.from_bigquery(fields)
+    assert schema.to_bigquery() == json.loads(schema.to_json()) == fields
+    assert list(json.loads(schema.to_json())[0])[:3] == ["name", "type", "mode"]
+    plain = TableSchema.from_bigquery([{"name": "PatientID", "type": "STRING", "policyTags": None}])
+    assert plain.to_bigquery() == [{"name": "PatientID", "type": "STRING", "mode": "NULLABLE"}]
+    assert schema.merge(plain).to_bigquery() == plain.merge(schema).to_bigquery() == fields
+    assert plain == TableSchema(schema.columns[:1])
+    assert schema.completed().to_bigquery()[0].items() >= EVERY_PROPERTY.items()
+
+
+def test_of_two_numbers_a_field_says_the_larger_stays() -> None:
+    first, second = (
+        TableSchema.from_bigquery([{"name": "a", "type": "STRING", "maxLength": length}]) for length in ("9", "10")
+    )
+    assert first.merge(second).to_bigquery()[0]["maxLength"] == "10"
 
 
 def test_foreign_columns_come_last_and_keep_their_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,7 +19,12 @@ from dicom_bq.commands.options import (
 from dicom_bq.commands.talk import current_talk
 
 if TYPE_CHECKING:
+    from dicom_bq.reading import Instances
+    from dicom_bq.report import ReadReport
     from dicom_bq.schema import TableSchema
+
+_LONGEST_START = 136
+"""Bytes of a DICOM file until the first tag has ended: preamble, prefix, tag (PS3.10 7.1)."""
 
 
 def _bigquery(schema: TableSchema, _table: str) -> str:
@@ -134,10 +140,7 @@ def schema_of(
     if asked:
         click.echo(FORMATS[form](_of_keywords(asked, options), table))
         return 0
-    from dicom_bq.job import survey
-
-    with current_talk().display() as progress:
-        report = survey(sources, progress=progress, **options)
+    report = _surveyed(sources, options)
     click.echo(FORMATS[form](report.schema, table))
     return report_to_stderr(report)
 
@@ -165,36 +168,81 @@ def merge(files: tuple[str, ...], form: str, table: str) -> int:
 @click.argument("after", metavar="B", type=click.UNPROCESSED)
 @table_option
 @read_options
+@talk_options
 def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa: ANN401 (passed on)
     """Print what changes from schema A to schema B, a line a column.
 
-    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet), or a directory or archive of DICOM
-    files.
+    Each is a schema file (- is stdin), a table (bq://..., x.duckdb, x.parquet, or a directory of nothing but Parquet
+    files), or DICOM files: a SOURCE as dicom-bq export takes it.
 
     \b
     Examples:
       dicom-bq schema diff a.json b.json
       dicom-bq schema diff bq://project.dataset.dicom new/
+      dicom-bq schema diff table.parquet 'archive/**.dcm'
 
-    Exit codes: 0 nothing changes; 1 something does; 2 a file is no schema; 3 a table is not there.
+    Exit codes: 0 nothing changes; 1 something does, or some DICOM files failed; 2 a file is no schema; 3 a table is
+    not there.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)
-    first, second = (_schema_of_any(place, table, options) for place in (before, after))
+    (first, failed), (second, failed_too) = (_schema_of_any(place, table, options) for place in (before, after))
     changes = first.diff(second)
     for change in changes:
         click.echo(str(change))
-    return 1 if changes else 0
+    return 1 if changes or failed or failed_too else 0
 
 
-def _schema_of_any(place: str, table: str, options: Mapping[str, Any]) -> TableSchema:
-    """The schema of a schema file, a table, or a directory or archive of DICOM files."""
+def _schema_of_any(place: str, table: str, options: Mapping[str, Any]) -> tuple[TableSchema, int]:
+    """The schema of a schema file, a table, or DICOM files; and 1 if some of those failed, which is said."""
+    if _is_table(place):
+        return _schema_of_table(place, table), 0
+    if not _is_source(place):
+        return read_schema(place), 0
+    report = _surveyed(place, options)
+    return report.schema, report_to_stderr(report)
+
+
+def _surveyed(sources: Instances, options: Mapping[str, Any]) -> ReadReport:
+    from dicom_bq.job import survey
+
+    with current_talk().display() as progress:
+        return survey(sources, progress=progress, **options)
+
+
+def _is_table(place: str) -> bool:
+    if not os.path.isdir(place):  # noqa: PTH112 (a Path raises where the operating system refuses to look)
+        return place.startswith("bq://") or Path(place).suffix.lower() in {".duckdb", ".db", ".parquet"}
+    try:
+        with os.scandir(place) as entries:
+            are_parts = (entry.name.endswith(".parquet") for entry in entries)
+            return next(are_parts, False) and all(are_parts)
+    except OSError:  # whoever reads it says so
+        return False
+
+
+def _is_source(place: str) -> bool:
+    """Whether a text means DICOM files, and not a schema file."""
     from dicom_bq.sources.archives import kind_of
+    from dicom_bq.sources.lists import STDIN, is_list
+    from dicom_bq.sources.members import SEPARATOR
+    from dicom_bq.sources.patterns import has_wildcard
 
-    if Path(place).is_dir() or kind_of(place):
-        from dicom_bq.job import survey
+    if not os.path.lexists(place):
+        return place != STDIN and (is_list(place) or has_wildcard(place) or SEPARATOR in place)
+    return os.path.isdir(place) or kind_of(place) is not None or _is_binary(place)  # noqa: PTH112
 
-        return survey(place, **options).schema
-    if not place.startswith("bq://") and Path(place).suffix.lower() not in {".duckdb", ".db", ".parquet"}:
-        return read_schema(place)
+
+def _is_binary(path: str) -> bool:
+    """Whether a file begins as every DICOM file does, and no text: there is a NUL in its first tag at the latest."""
+    if not os.path.isfile(path):  # noqa: PTH113 (a pipe may be read once)
+        return False
+    try:
+        with Path(path).open("rb") as file:
+            return b"\0" in file.read(_LONGEST_START)
+    except OSError:  # whoever reads it says so
+        return False
+
+
+def _schema_of_table(place: str, table: str) -> TableSchema:
     from dicom_bq.destinations.resolve import resolve
     from dicom_bq.errors import DestinationError
 
@@ -208,6 +256,9 @@ def _of_keywords(keywords: list[str], options: Mapping[str, Any]) -> TableSchema
     from dicom_bq.keywords import paths_from_keywords
     from dicom_bq.schema import TableSchema
 
+    if options["schema_type"] == "json":
+        message = "the JSON schema variant has its own columns: leave out the keywords, or --schema-type json"
+        raise click.UsageError(message)
     return TableSchema.from_paths(
         paths_from_keywords(keywords),
         include_source_store=options["include_source_store"],

@@ -27,6 +27,7 @@ _TABLE = re.compile(r"[\w\- \u2010-\u2015]{1,1024}")
 _LABEL_KEY = re.compile(r"[^\W\dA-Z_][^\WA-Z]*(?:-[^\WA-Z]*)*")
 _LABEL_VALUE = re.compile(r"[^\WA-Z]*(?:-[^\WA-Z]*)*")
 _POLICY_TAG = re.compile(r"projects/[^/]+/locations/[^/]+/taxonomies/[^/]+/policyTags/[^/]+")
+_ENDPOINT = re.compile(r"(?i:https?)://(?:\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+)(?::\d+)?(?:/\S*)?")
 _STAGING = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[^*\n\r]*)?")
 
 
@@ -115,6 +116,7 @@ class BigQueryOptions:
     def __post_init__(self) -> None:
         """Refuse what BigQuery would refuse."""
         self._check_shape()
+        self._check_places()
         if len(self.labels) > MOST_LABELS:
             raise UsageError(reason=f"a table has at most {MOST_LABELS} labels, these are {len(self.labels)}")
         for key, value in self.labels.items():
@@ -125,8 +127,16 @@ class BigQueryOptions:
             if not _POLICY_TAG.fullmatch(resource):
                 form = "projects/P/locations/L/taxonomies/T/policyTags/N"
                 raise UsageError(reason=f"policy tag of {keyword}: {resource} is not of the form {form}")
+
+    def _check_places(self) -> None:
         if self.staging is not None and not _STAGING.fullmatch(self.staging):
             raise UsageError(reason=f"staging {self.staging} is not of the form gs://BUCKET/PREFIX")
+        if self.api_endpoint and not _ENDPOINT.fullmatch(self.api_endpoint):
+            form = "http://HOST:PORT, such as http://localhost:9050, or https://HOST"
+            raise UsageError(
+                reason=f"API endpoint {self.api_endpoint} is not of the form {form}: correct --api-endpoint, or the "
+                "environment variable BIGQUERY_EMULATOR_HOST"
+            )
 
     def _check_shape(self) -> None:
         if self.partition_by is not None:

@@ -187,7 +187,7 @@ def _check_fillable(destination: str, ours: Sequence[Field]) -> None:
         raise DestinationConflictError(
             destination=destination,
             path=empty[0],
-            first="REQUIRED in the schema",
+            first="REQUIRED",
             second="empty in every row",
             others="".join(f", so is {path}" for path in empty[1:]),
             advice="Make it NULLABLE in the schema, or leave it out",

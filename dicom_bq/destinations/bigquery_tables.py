@@ -20,6 +20,7 @@ Field: TypeAlias = dict[str, Any]
 
 CLUSTER_BY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """What most queries filter and join by, coarse to fine."""
+_COMPARED_APART = frozenset(("name", "type", "mode", "description", "policyTags", "fields"))
 _NOT_CLUSTERABLE = frozenset((RECORD, "FLOAT", "TIME", "JSON", "BYTES"))
 _PARTITIONABLE = frozenset(("DATE", "TIMESTAMP", "DATETIME"))
 _NOT_IN_PARQUET = frozenset(("JSON", "GEOGRAPHY", "INTERVAL", "RANGE", "FOREIGN"))
@@ -65,16 +66,22 @@ def replaced(existing: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
     return result
 
 
-def same_columns(first: Sequence[Field], second: Sequence[Field]) -> bool:
-    """Whether two tables differ in no more than the order and the descriptions of their columns."""
-    return _comparable(first) == _comparable(second)
+def same_columns(existing: Sequence[Field], wanted: Sequence[Field]) -> bool:
+    """Whether a table has the columns that are wanted and no others; whatever their order and descriptions.
+
+    It may say more of them, such as a default, but nothing else.
+    """
+    has, wants = ({path.lower(): item for path, item in walk_fields(fields)} for fields in (existing, wanted))
+    return has.keys() == wants.keys() and all(_is_as_wanted(has[path], wants[path]) for path in wants)
 
 
-def _comparable(fields: Sequence[Field]) -> dict[str, object]:
-    return {
-        path.lower(): (item["type"], item.get("mode") or NULLABLE, item.get("policyTags") or {})
-        for path, item in walk_fields(fields)
-    }
+def _is_as_wanted(has: Field, wants: Field) -> bool:
+    asked = {key: value for key, value in wants.items() if key not in _COMPARED_APART}
+    return _comparable(has) == _comparable(wants) and asked.items() <= has.items()
+
+
+def _comparable(item: Field) -> tuple[object, ...]:
+    return item["type"], item.get("mode") or NULLABLE, item.get("policyTags") or {}
 
 
 def tagged(fields: Sequence[Field], policy_tags: Mapping[str, str]) -> list[Field]:
