@@ -203,13 +203,13 @@ class MissingDependencyError(DicomBqError):
 
 
 @contextlib.contextmanager
-def kept_in(place: str) -> Iterator[None]:
+def kept_in(place: str, refused: str = "rows cannot be kept") -> Iterator[None]:
     """Turn an operating system's error about what waits on disk for a while into a DestinationError."""
     try:
         yield
     except OSError as error:
         raise DestinationError(
             destination=place,
-            reason=f"rows cannot be kept here for the time being: {error.strerror}",
+            reason=f"{refused} here for the time being: {error.strerror}",
             advice="Make room, or set TMPDIR or the output to where there is",
         ) from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
+import pkgutil
+import re
 import stat
 import struct
 import tarfile
@@ -19,11 +22,11 @@ import pytest
 
 import dicom_bq
 from dicom_bq.cli import main
-from dicom_bq.errors import UsageError
+from dicom_bq.errors import DestinationError, UsageError
 from dicom_bq.inspect import inspect_file
 from dicom_bq.job import survey
 from dicom_bq.report import ReadReport
-from dicom_bq.scan.bytesource import BytesSource
+from dicom_bq.scan.bytesource import BytesSource, FileSource
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import ScanOptions
 from dicom_bq.sources import archives
@@ -717,17 +720,73 @@ def test_a_spool_of_the_caller_s_is_kept_and_used_again(monkeypatch: pytest.Monk
             monkeypatch.setattr("dicom_bq.sources.spool._copy", lambda *_: 1 / 0)
 
 
-def test_a_spool_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS])
+@pytest.mark.parametrize("fails", ["os.utime", "pathlib.Path.open", "pathlib.Path.mkdir", "tempfile.mkdtemp"])
+def test_a_spool_without_room_is_no_fault_of_the_archive(
+    fails: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(Path("d/a.tgz"), make_tar_gz(FILES))
     plant(Path("d/b.dcm"), named("b"))
+    dicom_bq.export("d/b.dcm", "out.parquet")
+    before = Path("out.parquet").read_bytes()
+    refused: list[bool] = []
+    reason = re.escape(f"archives cannot be inflated here for the time being: {os.strerror(number)}. Make room")
+    with monkeypatch.context() as patched:
+        refuse_in(patched, fails, number, ".dicom-bq-", refused)
+        with pytest.raises(DestinationError, match=rf"\.out\.parquet\.job(/\.dicom-bq-\w+)?: {reason}"):
+            dicom_bq.export("d", "out.parquet", overwrite_table=True)
+    assert refused
+    assert Path("out.parquet").read_bytes() == before
+    report = dicom_bq.export("d", "out.parquet", overwrite_table=True)
+    assert (report.exported, report.failed) == (4, 0)
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dicom_bq.sources.spool._copy", full)
-    report, _ = exported("d")
-    assert failures(report) == {"d/a.tgz": "cannot be inflated for the time being: No space left on device"}
-    assert report.exported == 1
+def refuse_in(patched: pytest.MonkeyPatch, name: str, number: int, where: str, refused: list[bool]) -> None:
+    """Let a function fail that is given a path, or the beginning of a name, with some text in it."""
+    module, _, attribute = name.rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    original = getattr(owner, attribute)
+
+    def failing(*given: object, **named: object) -> object:
+        if where in f"{given} {named}":
+            refused.append(True)
+            raise OSError(number, os.strerror(number))
+        return original(*given, **named)
+
+    patched.setattr(owner, attribute, failing)
+
+
+def test_a_full_disk_ends_the_export_and_it_goes_on_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plant(Path("d/a.dcm"), named("a"))
+    plant(Path("d/b.tgz"), make_tar_gz(FILES))
+    command = ["export", "d", "out.parquet"]
+    with monkeypatch.context() as patched:
+        refuse_in(patched, "os.utime", errno.ENOSPC, ".dicom-bq-", [])
+        assert main(command) == 3
+    assert not Path("out.parquet").exists()
+    said = capfd.readouterr().err
+    assert ".out.parquet.job" in said
+    assert "No space left on device. Make room" in said
+    assert main(command) == 0
+    assert pq.read_metadata("out.parquet").num_rows == 4
+
+
+def test_an_archive_that_does_not_read_is_its_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plant(Path("d/a.tgz"), make_tar_gz({"a.dcm": named("a"), "b.dcm": os.urandom(1 << 20)}))
+    plant(Path("d/b.dcm"), named("b"))
+    read = FileSource.read
+
+    def failing(self: FileSource, position: int, size: int) -> bytes:
+        if position and Path(f"/proc/self/fd/{self.descriptor}").readlink() == path.resolve():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(self, position, size)
+
+    monkeypatch.setattr(FileSource, "read", failing)
+    report, _ = exported("d", workers=1)
+    assert failures(report)["d/a.tgz"] == "cannot be read: Input/output error"
+    assert report.exported == 2
 
 
 # The readers by themselves

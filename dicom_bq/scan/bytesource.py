@@ -45,14 +45,12 @@ class FileSource:
 
         No more is asked for than the file has: room is made for what is asked for, and a header may claim anything.
         """
-        size = max(0, min(size, os.fstat(self.descriptor).st_size - position))
-        data = os.pread(self.descriptor, size, position)
-        while len(data) < size:
-            more = os.pread(self.descriptor, size - len(data), position + len(data))
-            if not more:
-                break
-            data += more
-        return data
+        end = min(position + size, os.fstat(self.descriptor).st_size)
+        pieces = []
+        while position < end and (piece := os.pread(self.descriptor, end - position, position)):
+            pieces.append(piece)
+            position += len(piece)
+        return b"".join(pieces)
 
     def reaches(self, position: int) -> bool:
         """As ``ByteSource.reaches`` says."""

@@ -7,13 +7,13 @@ from typing import Literal
 
 from dicom_bq import dictionary
 from dicom_bq.elements import ROOT
-from dicom_bq.errors import NotDicomError, ScanError, TruncatedError
+from dicom_bq.errors import HeaderTooLargeError, NotDicomError, ScanError, TruncatedError
 from dicom_bq.scan.bytesource import ByteSource
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form, Rows
 from dicom_bq.scan.tables import LONG, tables
 
-STEP, LARGEST_STEP = 8192, 16 << 20
-"""Bytes read past a long element, and at most at once."""
+STEP = 8192
+"""Bytes read past a long element, at least."""
 
 IMPLICIT_UID = "1.2.840.10008.1.2"
 BIG_ENDIAN_UID = "1.2.840.10008.1.2.2"
@@ -99,7 +99,7 @@ class Meta:
     sop_class: str
 
 
-def read_meta(source: ByteSource, head: bytes, position: int, rows: Rows, base: int) -> Meta:
+def read_meta(source: ByteSource, head: bytes, position: int, rows: Rows, base: int, limit: int) -> Meta:
     """Append group 0002, always explicit little endian whatever follows (PS3.10 7.1).
 
     Args:
@@ -108,9 +108,10 @@ def read_meta(source: ByteSource, head: bytes, position: int, rows: Rows, base: 
         position: Where the first element is.
         rows: Where the elements go.
         base: Arena offset of the file's first byte.
+        limit: Bytes that a header may have.
 
     Raises:
-        ScanError: It is not in explicit VR, or the file ends in it.
+        ScanError: It is not in explicit VR, or larger than that, or the file ends in it.
     """
     codes, found = tables().codes, dict[int, str]()
     while head[position : position + 2] == b"\x02\x00":
@@ -122,15 +123,24 @@ def read_meta(source: ByteSource, head: bytes, position: int, rows: Rows, base: 
         length = int.from_bytes(head[length_at : position + header], "little")
         end = position + header + length
         if end + 8 > len(head):
-            head += source.read(len(head), min(end + STEP - len(head), LARGEST_STEP))
-            if end > len(head):
-                raise TruncatedError(offset=position)
+            head = _longer(source, head, position, end, limit)
         tag = 0x00020000 | int.from_bytes(head[position + 2 : position + 4], "little")
         rows.append(ROOT, tag, code & ~LONG, base + position + header, length)
         if tag in (META_SOP_CLASS, META_TRANSFER_SYNTAX):
             found[tag] = head[position + header : end].decode("ascii", "replace").strip(" \0")
         position = end
     return Meta(position, head, found.get(META_TRANSFER_SYNTAX, ""), found.get(META_SOP_CLASS, ""))
+
+
+def _longer(source: ByteSource, head: bytes, position: int, end: int, limit: int) -> bytes:
+    """A head that reaches to the end of an element; twice as long at least, lest it be copied for every element."""
+    if end > limit and source.reaches(end):
+        raise HeaderTooLargeError(limit=limit, offset=position)
+    if end <= limit:
+        head += source.read(len(head), max(end + STEP - len(head), len(head)))
+    if end > len(head):
+        raise TruncatedError(offset=position)
+    return head
 
 
 def form_of(meta: Meta) -> tuple[Form, bool]:

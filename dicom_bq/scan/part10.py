@@ -28,7 +28,7 @@ from dicom_bq.scan.meta import (
 )
 from dicom_bq.scan.outcome import Failure, ScanOptions, Skipped
 from dicom_bq.scan.rows import Form
-from dicom_bq.scan.scalar import StopKind, Walker
+from dicom_bq.scan.scalar import Stop, StopKind, Walker
 from dicom_bq.sources.members import Member
 
 FIRST_READ = 8192
@@ -36,7 +36,7 @@ FIRST_READ = 8192
 GROWTH = 8
 """Each further read is this much larger, so that a long sequence is walked again only a few times."""
 LARGEST_STEP = 16 << 20
-"""Bytes; no read is larger, unless one root-level element is."""
+"""Bytes; no read is larger, unless one root-level element, or the zeros after the last one, is."""
 
 
 def scan_file(uri: str, batch: Batch, options: ScanOptions, member: Member | None = None) -> Failure | Skipped | None:
@@ -97,7 +97,7 @@ def scan_part10(source: ByteSource, batch: Batch, options: ScanOptions) -> bool:
     """
     head = source.read(0, FIRST_READ)
     start = data_set_start(head)
-    meta = read_meta(source, head, start, batch.rows, batch.size)
+    meta = read_meta(source, head, start, batch.rows, batch.size, options.max_header_bytes)
     if meta.sop_class == MEDIA_STORAGE_DIRECTORY:
         return True
     if meta.transfer_syntax in DEFLATED_UIDS:
@@ -143,17 +143,33 @@ def _walk(source: ByteSource, head: bytes, start: int, form: Form, batch: Batch,
             return
         origin, start = origin + stop.position, 0
         if stop.kind is StopKind.MORE:
-            if batch.size - before + stop.need > limit:
+            room = limit - (batch.size - before)
+            if stop.need > room:
                 if not source.reaches(origin + stop.need):
                     raise TruncatedError(offset=origin)
                 raise HeaderTooLargeError(limit=limit, offset=origin)
-            wanted = max(min(wanted * GROWTH, LARGEST_STEP), stop.need + FIRST_READ)
+            wanted = _next_size(stop, wanted, room)
         else:
             wanted = FIRST_READ
         head = source.read(origin, wanted)
         if stop.kind is StopKind.JUMP and not head:
             _note_short_value(source, origin, batch)
             return
+
+
+def _next_size(stop: Stop, size: int, room: int) -> int:
+    """Bytes to read when those read were too few.
+
+    Nothing says how long a sequence of undefined length is (PS3.5 7.5.2), or padding. What is begun again is doubled
+    each time, so that all that is read and walked in the end is a few times its length.
+
+    Args:
+        stop: Where the walk ended.
+        size: Bytes read.
+        room: Bytes that the header may still have.
+    """
+    again = 0 if stop.position else min(size * 2, room + FIRST_READ)
+    return max(min(size * GROWTH, LARGEST_STEP), stop.need + FIRST_READ, again)
 
 
 def _note_short_value(source: ByteSource, end: int, batch: Batch) -> None:

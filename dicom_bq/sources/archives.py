@@ -108,6 +108,7 @@ class Archives:
 
         Raises:
             OSError: It cannot be opened.
+            DestinationError: It cannot be inflated, for want of room.
         """
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -131,7 +132,8 @@ class Archives:
             return
         if reason:
             problem(reason)
-        descriptor = os.open(spooled, os.O_RDONLY | os.O_CLOEXEC)
+        with self.spool.refusals():
+            descriptor = os.open(spooled, os.O_RDONLY | os.O_CLOEXEC)
         try:
             told = _nothing if reason else problem  # an archive fails once
             yield from self._listed(spooled, FileSource(descriptor), kind, status.st_mtime_ns, told)

@@ -9,10 +9,11 @@ import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-from dicom_bq.errors import DamagedError
+from dicom_bq.errors import DamagedError, kept_in
 from dicom_bq.scan.bytesource import GZIP, FileSource, InflatedSource, Inflation
 from dicom_bq.sources.members import ArchiveError, ArchiveLimits
 
@@ -47,11 +48,12 @@ class Spool:
             Path of what it inflates to, whose time is that of the file; and why that is not all of it, "" if it is.
 
         Raises:
-            ArchiveError: The directory cannot be written, or is full.
+            ArchiveError: Nobody wants it any more.
+            DestinationError: The directory cannot be written, or is full, which is no fault of the archive.
         """
         status = os.fstat(source.descriptor)
         name = hashlib.sha256(f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}".encode())
-        try:
+        with self.refusals():
             path, reason = Path(self._made(), name.hexdigest()[:32]), ""
             if not path.exists():
                 part = path.with_suffix(".part")
@@ -60,10 +62,13 @@ class Spool:
                 os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
                 path = path.with_suffix(".damaged") if reason else path  # not to be taken for the whole later
                 part.rename(path)
-        except OSError as error:
-            raise ArchiveError(reason=f"cannot be inflated for the time being: {error.strerror}") from error
         self._uses[str(path)] += 1
         return str(path), reason
+
+    def refusals(self) -> AbstractContextManager[None]:
+        """Turn an operating system's error into a DestinationError that says how to go on."""
+        place = self.directory or self._parent or tempfile.tempdir or "the temporary directory"
+        return kept_in(place, "archives cannot be inflated")
 
     def remove(self, path: str) -> None:
         """Give the space of a file back, if nobody else uses it."""
@@ -117,6 +122,8 @@ def _copy(source: InflatedSource, path: Path, check: Callable[[], None]) -> str:
                     data = source.read(position, STEP)
                 except DamagedError as error:
                     data, reason = source.held(position), str(error)
+                except OSError as error:
+                    data, reason = source.held(position), f"cannot be read: {error.strerror}"
                 file.write(data)
                 position += len(data)
                 if not data:
