@@ -33,13 +33,18 @@ def encode(value: Any, vr: str) -> tuple[bytes, str]:  # noqa: ANN401 (whatever 
             return b"".join(numeric(one) for one in values), vr
         except (struct.error, TypeError, ValueError, OverflowError):
             vr = "LO"
-    return "\\".join(map(_text, values)).encode("utf-8", "replace"), vr
+    return "\\".join(_text(one, vr) for one in values).encode("utf-8", "replace"), vr
 
 
-def _text(value: object) -> str:
-    """One value as text; pydicom's own classes of dates and times know how they were written."""
-    write = _TEXTS.get(type(value))
-    return write(value) if write else str(value)
+def _text(value: object, vr: str) -> str:
+    """One value as text; pydicom's own classes of numbers, dates and times know how they were written."""
+    original = getattr(value, "original_string", None)
+    if isinstance(original, str):
+        return original
+    for kind, write in _TEXTS:
+        if isinstance(value, kind):
+            return write(value, vr)
+    return str(value)
 
 
 def _packer(pattern: str) -> Callable[[Any], bytes]:
@@ -67,10 +72,17 @@ def _time(value: datetime.time | datetime.datetime) -> str:
     return f"{value:%H%M%S.%f}" if value.microsecond else f"{value:%H%M%S}"
 
 
-_TEXTS: Mapping[type, Callable[[Any], str]] = {
-    type(None): lambda _: "",
-    datetime.date: _date,
-    datetime.time: _time,
-    datetime.datetime: lambda value: f"{_date(value)}{_time(value)}{value:%z}",
-}
+def _date_time(value: datetime.datetime, vr: str) -> str:
+    """The part of a date and time that the VR holds."""
+    if vr == "DA":
+        return _date(value)
+    return _time(value) if vr == "TM" else f"{_date(value)}{_time(value)}{value:%z}"
+
+
+_TEXTS: Sequence[tuple[type, Callable[[Any, str], str]]] = (
+    (type(None), lambda _, vr: ""),
+    (datetime.datetime, _date_time),  # which is a date too
+    (datetime.date, lambda value, vr: _date(value)),
+    (datetime.time, lambda value, vr: _time(value)),
+)
 """Python's own values, as PS3.5 6.2 wants DA, TM and DT."""

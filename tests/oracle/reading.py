@@ -200,7 +200,7 @@ def encodings_for(character_set: str) -> list[str]:
 def whole_text(element: Element, encodings: list[str]) -> str:
     """The text of an element, not split, not trimmed, only without NUL."""
     if element.raw is None:
-        return _text_of(element.value).replace("\0", "")
+        return _text_of(element.value, element.stored_vr).replace("\0", "")
     if element.tag >> 16 == FILE_META:
         encodings = encodings_for("")  # PS3.10 7.1: of the data set is the character set that the data set names
     with _pydicom_may_fail():
@@ -209,16 +209,16 @@ def whole_text(element: Element, encodings: list[str]) -> str:
     return text.replace("\x1b$)A", "") if "iso_ir_58" in encodings else text
 
 
-def _text_of(value: object) -> str:
+def _text_of(value: object, vr: str) -> str:
     if value is None:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "\\".join(_text_of(part) for part in value)
+        return "\\".join(_text_of(part, vr) for part in value)
     original = getattr(value, "original_string", None)
     if isinstance(original, str):
         return original
     if isinstance(value, datetime.datetime):
-        return value.strftime("%Y%m%d%H%M%S.%f%z")
+        return value.strftime({"DA": "%Y%m%d", "TM": "%H%M%S.%f"}.get(vr, "%Y%m%d%H%M%S.%f%z"))
     if isinstance(value, datetime.date):
         return value.strftime("%Y%m%d")
     if isinstance(value, datetime.time):
