@@ -20,6 +20,7 @@ from dicom_bq.columns.build import BuildOptions, build
 from dicom_bq.scan.datasets import scan_datasets
 from dicom_bq.scan.encode import encode
 from dicom_bq.scan.files import scan_files
+from tests.agreement import compare
 from tests.handmade import IDENTITY, explicit, explicit_file, item, meta, text
 
 
@@ -201,6 +202,33 @@ def test_an_item_that_is_moved_keeps_its_meaning(tmp_path) -> None:
     dataset = Dataset()
     dataset.SpecificCharacterSet, dataset.ContentSequence = "ISO_IR 192", latin_1(tmp_path).ContentSequence
     assert rows(dataset)[0]["ContentSequence"][0]["TextValue"] == "Grüße"
+
+
+def chinese(tmp_path: Path) -> Path:
+    """PS3.5 annex K."""
+    path, name = tmp_path / "chinese.dcm", b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab= "
+    inner = explicit(0x00400254, "LO", b"\x1b$)A\xd5\xc5")
+    path.write_bytes(
+        explicit_file(
+            explicit(0x00080005, "CS", b"\\ISO 2022 IR 58 "),
+            explicit(0x00100010, "PN", name),
+            explicit(0x00400275, "SQ", item(inner)),
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("character_set", ["", "ISO_IR 192"])
+def test_text_that_pydicom_has_decoded_keeps_no_escape_sequence(tmp_path, character_set: str) -> None:
+    dataset = pydicom.dcmread(chinese(tmp_path))
+    if character_set:
+        dataset.SpecificCharacterSet = character_set
+    assert all(element.value is not None for element in dataset.iterall())
+    (row,) = rows(dataset)
+    name = {part: value for part, value in row["PatientName"]["Ideographic"].items() if value}
+    assert name == {"FamilyName": "张", "GivenName": "小东"}
+    assert row["RequestAttributesSequence"][0]["PerformedProcedureStepDescription"] == "张"
+    assert character_set or not compare(dataset).differences
 
 
 @pytest.mark.parametrize("touched", [False, True])

@@ -7,17 +7,20 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dicom_bq.scan.charset import without_designations
+
 NUMBER_FORMATS: Mapping[str, str] = {
     "FD": "<d", "FL": "<f", "SL": "<i", "SS": "<h", "SV": "<q", "UL": "<I", "US": "<H", "UV": "<Q",
 }  # fmt: skip
 
 
-def encode(value: Any, vr: str) -> tuple[bytes, str]:  # noqa: ANN401 (whatever a program assigned)
+def encode(value: Any, vr: str, encodings: Sequence[str] = ()) -> tuple[bytes, str]:  # noqa: ANN401 (whatever a program assigned)
     """Bytes of a decoded value, and the VR they can be read by.
 
     Args:
         value: As pydicom holds it: one value, a sequence of values, or None.
         vr: The element's VR. A value that it cannot encode becomes text, which then fits its column or does not.
+        encodings: Python encodings that pydicom decoded text by.
     """
     if value is None:
         return b"", vr
@@ -33,7 +36,8 @@ def encode(value: Any, vr: str) -> tuple[bytes, str]:  # noqa: ANN401 (whatever 
             return b"".join(numeric(one) for one in values), vr
         except (struct.error, TypeError, ValueError, OverflowError):
             vr = "LO"
-    return "\\".join(_text(one, vr) for one in values).encode("utf-8", "replace"), vr
+    text = without_designations("\\".join(_text(one, vr) for one in values), encodings)
+    return text.encode("utf-8", "replace"), vr
 
 
 def _text(value: object, vr: str) -> str:
