@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dicom_bq.job import infer_schema as infer_schema
     from dicom_bq.job import scan as scan
     from dicom_bq.job import to_arrow as to_arrow
-    from dicom_bq.reading import ReadOptions as ReadOptions
+    from dicom_bq.read_options import ReadOptions as ReadOptions
     from dicom_bq.report import ExportReport as ExportReport
     from dicom_bq.report import ReadReport as ReadReport
     from dicom_bq.schema import Column as Column
@@ -31,7 +31,7 @@ _HOMES = {
     "DicomBqError": "errors",
     "ExportReport": "report",
     "InstanceStream": "stream",
-    "ReadOptions": "reading",
+    "ReadOptions": "read_options",
     "ReadReport": "report",
     "TableSchema": "schema",
     "UnreadableWarning": "job",

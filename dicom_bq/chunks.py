@@ -27,7 +27,7 @@ from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
     from dicom_bq.journal import Journal, Place
-    from dicom_bq.reading import ReadOptions
+    from dicom_bq.read_options import ReadOptions
     from dicom_bq.schema import TableSchema
 
 Key: TypeAlias = tuple[str, str]

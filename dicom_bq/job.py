@@ -17,7 +17,8 @@ from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
 from dicom_bq.processors import processes
 from dicom_bq.progress import Progress, Watched, silent
-from dicom_bq.reading import ROUND_BYTES, Instances, Reading, ReadOptions, Source
+from dicom_bq.read_options import ReadOptions
+from dicom_bq.reading import ROUND_BYTES, Instances, Reading, Source
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.schema_limits import NO_LIMITS
 from dicom_bq.spill import Spill, assemble, known_schema, union
@@ -188,8 +189,7 @@ def export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
-    sources = _several(sources)
-    schema = _schema(schema, options)
+    sources, schema = _several(sources), _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
     encoders = processes(options.get("workers"))
     target = resolve(destination, table=table, bigquery=bigquery, command=command, encoders=encoders)
@@ -275,6 +275,10 @@ def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | No
         raise UsageError(reason="the JSON schema variant has its own columns: leave out the schema, or the variant")
     if asked is None:
         return known
+    if _is_of_json_variant(asked):
+        raise UsageError(
+            reason="the schema is that of the JSON variant: leave it out, or ask for schema_type json alone"
+        )
     if not asked.columns:
         raise UsageError(reason="the schema has no columns: leave it out to have those that have a value")
     if options.get("include_source_store") and not any(column.key == SOURCE_KEY for column in asked.columns):
@@ -283,6 +287,13 @@ def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | No
     completed = asked.completed(options.get("numeric_strings", "text"))
     completed.to_arrow()  # or a type that rows cannot have is met in the first of them
     return completed
+
+
+def _is_of_json_variant(schema: TableSchema) -> bool:
+    from dicom_bq.columns.jsonmodel import json_schema
+
+    variants = (json_schema(include_source_store=wanted).columns for wanted in (False, True))
+    return schema.columns in variants
 
 
 def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:

@@ -33,7 +33,7 @@ from dicom_bq.spill import Spill
 from dicom_bq.tally import FAILURES, SKIPPED
 
 if TYPE_CHECKING:
-    from dicom_bq.reading import ReadOptions
+    from dicom_bq.read_options import ReadOptions
     from dicom_bq.report import ExportReport
     from dicom_bq.schema import TableSchema
 

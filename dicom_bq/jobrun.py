@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dicom_bq.destinations.base import Destination, WriteDisposition
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
     from dicom_bq.jobdir import Announced, JobDirectory
-    from dicom_bq.reading import ReadOptions, Source
+    from dicom_bq.read_options import ReadOptions
+    from dicom_bq.reading import Source
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Selection
 
@@ -158,10 +159,10 @@ def job_place(
 
 def row_facts(schema: TableSchema | None, options: ReadOptions, selection: Selection | None) -> dict[str, str]:
     """Everything that rows depend on besides the files, by the names that people know it by."""
-    from dicom_bq import __version__, dictionary, reading
+    from dicom_bq import __version__, dictionary, read_options, reading
 
     filtered = selection.filter if selection else None
-    read = {name: options.get(name, default) for name, default in reading.DEFAULTS.items()}
+    read = {name: options.get(name, default) for name, default in read_options.DEFAULTS.items()}
     return {
         "version": __version__,
         "dictionary": dictionary.edition(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicom_bq.reading import ReadOptions
+    from dicom_bq.read_options import ReadOptions
     from dicom_bq.rowsfile import Extent, RowsFile
     from dicom_bq.schema import TableSchema
     from dicom_bq.selection import Met, Selection

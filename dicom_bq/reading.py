@@ -9,13 +9,14 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from dicom_bq.errors import UsageError
 from dicom_bq.listing import Listing, make_parts
 from dicom_bq.parts import Answer, Order, Part, Summary, Task
-from dicom_bq.processors import MOST_WORKERS, processes
+from dicom_bq.processors import processes
 from dicom_bq.progress import Progress, Progressed, silent
+from dicom_bq.read_options import ReadOptions, check_options
 from dicom_bq.report import ReadReport
 from dicom_bq.rowsfile import NO_FILE, NOWHERE, SpillFile
 from dicom_bq.sources.files import listing, printable
@@ -25,8 +26,6 @@ from dicom_bq.stats import stats_of
 from dicom_bq.tally import Tally
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     import pydicom
 
     from dicom_bq.columns.build import BuiltBatch
@@ -50,42 +49,6 @@ Built: TypeAlias = "Fresh | SpilledBatch"
 Source: TypeAlias = "str | os.PathLike[str]"
 Instance: TypeAlias = "pydicom.Dataset | Source"
 Instances: TypeAlias = "Instance | Iterable[Instance]"
-
-
-class ReadOptions(TypedDict, total=False):
-    """Keyword arguments of every function that reads instances.
-
-    Attributes:
-        numeric_strings: "text" (default) keeps DS and IS as they are written; "typed" makes DS a FLOAT and IS
-            an INTEGER column.
-        include_source_store: Add the column SourceDicomStore, the URI of each instance. Default: False.
-        max_sequence_bytes: Sequences larger than this many bytes are listed in DroppedTags; the limit of the
-            Healthcare API is about 1048576. Default: no limit.
-        max_header_bytes: A file whose header, or inflated data set, is larger fails. Default: 256 MiB.
-        schema_type: "flattened" (default) makes a column of each element; "json" one of all, as the DICOM JSON
-            Model of PS3.18 Annex F, with the other columns of the Healthcare API's SchemaJSON.
-        workers: Processes that read files, this one among them. Default: the processors that there are for this one.
-            Rows and their order do not depend on it.
-    """
-
-    numeric_strings: Literal["text", "typed"]
-    include_source_store: bool
-    max_sequence_bytes: int | None
-    max_header_bytes: int
-    schema_type: Literal["flattened", "json"]
-    workers: int | None
-
-
-DEFAULTS: ReadOptions = {
-    "numeric_strings": "text",
-    "include_source_store": False,
-    "max_sequence_bytes": None,
-    "max_header_bytes": 256 << 20,
-    "schema_type": "flattened",
-}
-"""Of the options that rows depend on."""
-_CHOICES = {"numeric_strings": ("text", "typed"), "schema_type": ("flattened", "json")}
-"""Options with few values; the first is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +76,7 @@ class Reading:
     round_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.options.keys() - ReadOptions.__annotations__.keys())
-        if unknown:
-            message = f"no option {', '.join(unknown)}; there are {', '.join(ReadOptions.__annotations__)}"
-            raise TypeError(message)
-        for name, choices in _CHOICES.items():
-            if self.options.get(name, choices[0]) not in choices:
-                raise UsageError(reason=f"{name} is one of {', '.join(choices)}")
-        if not 1 <= self._workers <= MOST_WORKERS:
-            raise UsageError(reason=f"the number of workers is 1 to {MOST_WORKERS}")
+        check_options(self.options)
 
     def sources(self, sources: Source | Sequence[Source], exclude: Sequence[str] = ()) -> Generator[Built]:
         """Batches of the files that sources stand for, in the order of their URIs.
@@ -145,7 +100,7 @@ class Reading:
 
     def instances(self, instances: Instances) -> Generator[Built]:
         """Batches of datasets and of the files that paths among them stand for, in the order given."""
-        for is_path, group in itertools.groupby(_many(instances), _is_path):
+        for is_path, group in itertools.groupby(_many(instances), _is_path_not_dataset):
             yield from (self._paths if is_path else self._datasets)(group)
 
     def report(self, schema: TableSchema, started: float) -> ReadReport:
@@ -374,12 +329,26 @@ def _scan_datasets(datasets: list[Any]) -> Scanned:
 
 def _many(instances: Instances) -> Iterable[Instance]:
     """Several instances, or one as several: a path is not its characters, nor a dataset its elements."""
-    one = _is_path(instances) or hasattr(instances, "to_json_dict")
+    one = _is_path(instances) or _is_dataset(instances)
     return cast("Iterable[Instance]", (instances,) if one else instances)
 
 
 def _is_path(instance: object) -> bool:
     return isinstance(instance, str | os.PathLike)
+
+
+def _is_dataset(instance: object) -> bool:
+    return hasattr(instance, "to_json_dict")
+
+
+def _is_path_not_dataset(instance: object) -> bool:
+    """Whether an instance is a path; else it is a Dataset."""
+    if not _is_path(instance) and not _is_dataset(instance):
+        kind = type(instance).__name__
+        raise UsageError(
+            reason=f"an instance is a pydicom Dataset or the path of files, and one given is of type {kind}"
+        )
+    return _is_path(instance)
 
 
 def _file_name(dataset: Any) -> str:  # noqa: ANN401 (pydicom need not be imported to know)

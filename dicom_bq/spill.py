@@ -19,7 +19,8 @@ from dicom_bq.rowsfile import Extent, RowsFile, SpillFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dicom_bq.reading import Built, ReadOptions
+    from dicom_bq.read_options import ReadOptions
+    from dicom_bq.reading import Built
     from dicom_bq.schema import TableSchema
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dicom_bq.reading import Reading, ReadOptions, Source
+from dicom_bq.read_options import ReadOptions
+from dicom_bq.reading import Reading, Source
 from dicom_bq.report import ReadReport
 from dicom_bq.spill import Spill, assemble, conformed
 

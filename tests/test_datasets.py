@@ -14,11 +14,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DA, DT, TM
 
 from dicom_bq.columns.build import BuildOptions, build
 from dicom_bq.scan.datasets import scan_datasets
 from dicom_bq.scan.encode import encode
 from dicom_bq.scan.files import scan_files
+from tests.agreement import compare
 from tests.handmade import IDENTITY, explicit, explicit_file, item, meta, text
 
 
@@ -88,6 +90,37 @@ def test_decoded_values_are_encoded_or_become_text(value: object, vr: str, expec
 )
 def test_values_of_a_program_are_written_as_dicom_has_them(value: object, expected: bytes) -> None:
     assert encode(value, "LO") == (expected, "LO")
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "expected"),
+    [
+        ("DA", datetime.datetime(2024, 1, 2, 3, 4), b"20240102"),  # noqa: DTZ001
+        ("TM", datetime.datetime(2024, 1, 2, 3, 4, 0, 5), b"030400.000005"),  # noqa: DTZ001
+        ("DT", datetime.datetime(2024, 1, 2, 3, 4), b"20240102030400"),  # noqa: DTZ001
+        ("DT", datetime.date(2024, 1, 2), b"20240102"),
+        ("DA", DA("2024.01.02"), b"2024.01.02"),
+        ("DT", DT("20240102030400").replace(year=2025), b"20250102030400"),
+        ("TM", TM("0304").replace(hour=5), b"050400"),
+    ],
+)
+def test_dates_and_times_of_a_program_are_written_as_their_vr_has_them(vr: str, value: object, expected: bytes) -> None:
+    assert encode(value, vr) == (expected, vr)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    ("vr", "stored"),
+    [("IS", text) for text in ("12345678901234567", "1.50", "+1.5", "99999999999999999999", "+007", "1\\+2.50")]
+    + [("DS", text) for text in ("+1.50", "1e5", "12345678901234567890", ".5\\1.0")],
+)
+def test_numbers_that_pydicom_has_decoded_keep_their_digits(tmp_path, vr: str, stored: str) -> None:
+    path, tag = tmp_path / "number.dcm", {"IS": 0x00200013, "DS": 0x00280030}[vr]
+    path.write_bytes(explicit_file(text(tag, vr, stored)))
+    dataset = pydicom.dcmread(path)
+    assert dataset[tag].value
+    assert build(scan_datasets([dataset])).batch.equals(build(scan_files([str(path)]).table).batch)
+    assert encode(dataset[tag].value, vr) == (stored.encode(), vr)
 
 
 def rows(*datasets: Dataset) -> list[dict[str, object]]:
@@ -169,6 +202,33 @@ def test_an_item_that_is_moved_keeps_its_meaning(tmp_path) -> None:
     dataset = Dataset()
     dataset.SpecificCharacterSet, dataset.ContentSequence = "ISO_IR 192", latin_1(tmp_path).ContentSequence
     assert rows(dataset)[0]["ContentSequence"][0]["TextValue"] == "Grüße"
+
+
+def chinese(tmp_path: Path) -> Path:
+    """PS3.5 annex K."""
+    path, name = tmp_path / "chinese.dcm", b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab= "
+    inner = explicit(0x00400254, "LO", b"\x1b$)A\xd5\xc5")
+    path.write_bytes(
+        explicit_file(
+            explicit(0x00080005, "CS", b"\\ISO 2022 IR 58 "),
+            explicit(0x00100010, "PN", name),
+            explicit(0x00400275, "SQ", item(inner)),
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("character_set", ["", "ISO_IR 192"])
+def test_text_that_pydicom_has_decoded_keeps_no_escape_sequence(tmp_path, character_set: str) -> None:
+    dataset = pydicom.dcmread(chinese(tmp_path))
+    if character_set:
+        dataset.SpecificCharacterSet = character_set
+    assert all(element.value is not None for element in dataset.iterall())
+    (row,) = rows(dataset)
+    name = {part: value for part, value in row["PatientName"]["Ideographic"].items() if value}
+    assert name == {"FamilyName": "张", "GivenName": "小东"}
+    assert row["RequestAttributesSequence"][0]["PerformedProcedureStepDescription"] == "张"
+    assert character_set or not compare(dataset).differences
 
 
 @pytest.mark.parametrize("touched", [False, True])

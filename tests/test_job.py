@@ -141,6 +141,43 @@ def test_unknown_choice_of_an_option_is_refused(tmp_path: Path, options: dict[st
         dicom_bq.export(TREE, tmp_path / "x.parquet", **options)
 
 
+SIZE, WORKERS = "a whole number of bytes, at least 1", "workers is 1 to 64"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({name: value}, f"{name} is {SIZE}") for name in ("max_sequence_bytes", "max_header_bytes")
+     for value in ("1M", -1, 0, 1.5, True)]
+    + [({"workers": value}, WORKERS) for value in ("2", 1.5, True, 0)],
+)  # fmt: skip
+def test_a_number_that_an_option_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.to_arrow([dataset(PatientID="1")], **options)
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.scan(TREE, **options)
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.export(TREE, tmp_path / "x.parquet", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("instance", "kind"), [(5, "int"), (None, "NoneType"), (b"a.dcm", "bytes")])
+def test_what_is_no_instance_is_refused(instance: Any, kind: str) -> None:
+    message = f"a pydicom Dataset or the path of files, and one given is of type {kind}"
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.to_arrow([instance])
+    with pytest.raises(UsageError, match=message):
+        dicom_bq.infer_schema([dataset(PatientID="1"), instance])
+
+
+@pytest.mark.parametrize("include", [False, True])
+def test_the_schema_of_the_json_variant_is_none_of_flattened_rows(include: bool) -> None:
+    schema = dicom_bq.infer_schema([], schema_type="json", include_source_store=include)
+    with pytest.raises(UsageError, match="that of the JSON variant: leave it out, or ask for"):
+        dicom_bq.to_arrow([dataset(PatientID="1")], schema)
+    with pytest.raises(UsageError, match="that of the JSON variant"):
+        dicom_bq.scan(TREE, schema)
+
+
 def test_missing_path() -> None:
     with pytest.raises(UsageError, match="nowhere does not exist"):
         dicom_bq.infer_schema(["nowhere"])

@@ -24,7 +24,7 @@ import dicom_bq
 from dicom_bq import errors
 from dicom_bq.cli import dicom_bq as command_line
 from dicom_bq.commands.options import READ_OPTIONS
-from dicom_bq.reading import ReadOptions
+from dicom_bq.read_options import ReadOptions
 
 PACKAGE = Path(dicom_bq.__file__).parent
 RULES = PACKAGE.parent / "vr_rules"
@@ -75,6 +75,7 @@ ROOMS = (
     {"chunks"},
     {"jobdir"},
     {"listing", "workers"},
+    {"read_options"},
     {"reading"},
     {"worker"},
     {"stream"},

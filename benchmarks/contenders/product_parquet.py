@@ -18,7 +18,7 @@ _keywords: dict[str, Any] = {}
 def prepare(options: Mapping[str, object], name: str = "product.parquet") -> None:
     """Imports, the directory to read when it is to be all of it, and a place to write to."""
     from dicom_bq import memory
-    from dicom_bq.reading import ReadOptions
+    from dicom_bq.read_options import ReadOptions
 
     global _directory, _keywords, _target  # noqa: PLW0603
     memory.settle()  # as the command does

@@ -57,7 +57,7 @@ READ_OPTIONS = (
         help="Processes that read files. Default: the processors that there are.",
     ),
 )
-"""What ``dicom_bq.reading.ReadOptions`` has, under the same names."""
+"""What ``dicom_bq.read_options.ReadOptions`` has, under the same names."""
 
 
 def read_options(command: Command) -> Command:

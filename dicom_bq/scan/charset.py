@@ -179,8 +179,13 @@ def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
         text = decode_bytes(raw, list(encodings), DELIMITERS["PN" if is_name else ""])
     except (UnicodeError, LookupError, ValueError):  # only when the caller made pydicom strict
         return raw.decode("ascii", "replace")
+    return without_designations(text, encodings)
+
+
+def without_designations(text: str, encodings: Sequence[str]) -> str:
+    """Text that pydicom has decoded, less the code extensions' designations that it leaves there."""
     for encoding in encodings if "\x1b" in text else ():
-        text = text.replace(LEFT_IN_TEXT[encoding], "") if encoding in LEFT_IN_TEXT else text
+        text = text.replace(LEFT_IN_TEXT.get(encoding, ""), "")
     return text
 
 

@@ -67,10 +67,12 @@ class _Settings:
     Attributes:
         signed: Pixel Representation: numbers of VR "US or SS" have a sign.
         encodings: Python encodings of its Specific Character Set.
+        read_by: Those that it was read with, by which pydicom decodes its text.
     """
 
     signed: bool = False
     encodings: tuple[str, ...] = (DEFAULT_REPERTOIRE,)
+    read_by: tuple[str, ...] = (DEFAULT_REPERTOIRE,)
 
     def within(self, dataset: Dataset) -> _Settings:
         """Those of a data set that stands where these hold."""
@@ -78,7 +80,8 @@ class _Settings:
         encodings = python_encodings(character_set[0]) if character_set else self.encodings
         representation = _stored(dataset, PIXEL_REPRESENTATION)
         signed = is_signed(*representation) if representation and representation[0] else self.signed
-        return _Settings(signed, encodings)
+        read = dataset.original_character_set or encodings
+        return _Settings(signed, encodings, (read,) if isinstance(read, str) else tuple(read))
 
 
 @dataclass(slots=True)
@@ -160,13 +163,12 @@ def _element(dataset: Dataset, tag: BaseTag, settings: _Settings) -> Any:  # noq
     if element.value is None and element.length:
         return dataset.get_item(tag)
     in_big_endian = element.VR == "SQ" and not element.is_little_endian  # its items: pydicom reads them
-    return dataset[tag] if in_big_endian or _is_foreign(dataset, element, settings) else element
+    return dataset[tag] if in_big_endian or _is_foreign(element, settings) else element
 
 
-def _is_foreign(dataset: Dataset, element: RawDataElement, settings: _Settings) -> bool:
+def _is_foreign(element: RawDataElement, settings: _Settings) -> bool:
     """Whether text is still in the character set that it was read in, and the data set has got another one."""
-    read = dataset.original_character_set
-    if not read or ((read,) if isinstance(read, str) else tuple(read)) == settings.encodings:
+    if settings.read_by == settings.encodings:
         return False
     return isinstance(element.value, bytes) and not (element.value.isascii() and ESCAPE not in element.value)
 
@@ -200,7 +202,7 @@ def _append_element(
     if _is_raw(element):
         _append_raw(element, tag, item, batch)
     else:
-        _append_decoded(element, tag, item, batch, signed=settings.signed)
+        _append_decoded(element, tag, item, batch, settings)
     return None
 
 
@@ -222,11 +224,11 @@ def _append_raw(element: RawDataElement, tag: int, item: int, batch: Batch) -> N
         batch.rows.pending.append((row, IMPLICIT_LITTLE if element.is_implicit_VR else EXPLICIT_LITTLE))
 
 
-def _append_decoded(element: DataElement, tag: int, item: int, batch: Batch, *, signed: bool) -> None:
+def _append_decoded(element: DataElement, tag: int, item: int, batch: Batch, settings: _Settings) -> None:
     """An element as a program set it: its value, encoded."""
     choice = WRITTEN.get(element.VR)
-    vr = choice[0 if isinstance(element.value, bytes) else 1 + signed] if choice else element.VR
-    value, name = encode(element.value, vr)
+    vr = choice[0 if isinstance(element.value, bytes) else 1 + settings.signed] if choice else element.VR
+    value, name = encode(element.value, vr, settings.read_by)
     row = _append_value(item, tag, VR_NUMBER.get(name, 0), value, batch)
     if not isinstance(element.value, bytes):  # bytes may be text all the same, by the dictionary
         batch.rows.decoded.append(row)

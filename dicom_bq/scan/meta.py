@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dicom_bq import dictionary
-from dicom_bq.elements import ROOT
+from dicom_bq.elements import ROOT, UNDEFINED_LENGTH
 from dicom_bq.errors import HeaderTooLargeError, NotDicomError, ScanError, TruncatedError
 from dicom_bq.scan.bytesource import ByteSource
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form, Rows
@@ -29,6 +29,7 @@ _DECLARED = {IMPLICIT_UID: IMPLICIT_LITTLE, BIG_ENDIAN_UID: EXPLICIT_BIG}
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 DIRECTORY_RECORD_SEQUENCE, DIRECTORY_GROUP = 0x00041220, 0x0004
 META_SOP_CLASS, META_TRANSFER_SYNTAX = 0x00020002, 0x00020010
+ITEM_GROUP = 0xFFFE
 LENGTH_TO_END, GROUP_LENGTH_BYTES = 0x00080001, 4
 """Lengths are one UL, wherever they stand (PS3.5 7.2): small numbers at the start of a file may be anything else."""
 
@@ -58,28 +59,43 @@ def starts_with_element(head: bytes) -> bool:
 
 def _plausible(head: bytes, form: Form) -> bool:
     """The first bytes are two elements that the dictionary knows, in order, with a VR where one belongs."""
-    order: Literal["big", "little"] = "big" if form.big_endian else "little"
     position, previous = 0, 0
     for _ in range(2):
         if position + 12 > len(head):
             return False
-        group, element = (int.from_bytes(head[position + at : position + at + 2], order) for at in (0, 2))
-        tag = group << 16 | element
+        tag, vr, start, length = _header(head, position, form)
+        group, element = tag >> 16, tag & 0xFFFF
         known = tag in dictionary.vr_table() or (not element and 0 < group <= 0x7FE0)
-        if not known or tag <= previous:
+        if not known or tag <= previous or vr is None:
             return False
-        length = int.from_bytes(head[position + 4 : position + 8], order)
-        header = 8
-        if not form.implicit:
-            vr = tables().codes.get(head[position + 4 : position + 6])
-            if vr is None or group == 0x0002:
-                return vr is not None
-            header = 12 if vr & LONG else 8
-            length = int.from_bytes(head[position + header - (4 if vr & LONG else 2) : position + header], order)
+        if not form.implicit and group == 0x0002:
+            return True
         if length != GROUP_LENGTH_BYTES and (not element or tag == LENGTH_TO_END):
             return False
-        position, previous = position + header + length, tag
+        position, previous = start + length, tag
     return True
+
+
+def _header(head: bytes, position: int, form: Form) -> tuple[int, int | None, int, int]:
+    """Tag, VR (0 in implicit VR, None for none that there is), where the value starts and its length (PS3.5 7.1)."""
+    order: Literal["big", "little"] = "big" if form.big_endian else "little"
+    group, element = (int.from_bytes(head[position + at : position + at + 2], order) for at in (0, 2))
+    vr = 0 if form.implicit else tables().codes.get(head[position + 4 : position + 6])
+    start = position + (12 if vr and vr & LONG else 8)
+    size = 4 if form.implicit or start == position + 12 else 2
+    return group << 16 | element, vr, start, int.from_bytes(head[start - size : start], order)
+
+
+def _continues(head: bytes, form: Form) -> bool:
+    """After the first element comes an item, one with a VR or, where there are none, a greater tag; or the end."""
+    tag, vr, start, length = _header(head, 0, form)
+    end = start if length == UNDEFINED_LENGTH else start + length
+    if vr is None or end + 8 > len(head):
+        return vr is not None and end == len(head)
+    following, following_vr, _, _ = _header(head, end, form)
+    if length == UNDEFINED_LENGTH:
+        return following >> 16 == ITEM_GROUP
+    return following > tag if form.implicit else following_vr is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +166,17 @@ def form_of(meta: Meta) -> tuple[Form, bool]:
         The form, and whether the transfer syntax says so.
     """
     declared = _DECLARED.get(meta.transfer_syntax, EXPLICIT_LITTLE)
-    first = meta.head[meta.end : meta.end + 6]
-    found = found_form(first, declared, bool(meta.transfer_syntax)) if len(first) == 6 and any(first) else declared
-    return found, found == declared or not meta.transfer_syntax
+    rest = meta.head[meta.end :]
+    found = found_form(rest[:6], declared, bool(meta.transfer_syntax)) if len(rest) >= 6 and any(rest[:6]) else declared
+    if found == declared or not meta.transfer_syntax:
+        return found, True
+    if not found.implicit and (_continues(rest, declared) or not _continues(rest, found)):
+        return declared, True  # a tag that the dictionary does not know may look like one that it does
+    return found, False
 
 
 def found_form(first: bytes, declared: Form, is_declared: bool) -> Form:
-    """What the first element looks like; the dictionary tells little from big endian."""
+    """What the first element's tag and VR look like; the dictionary tells little from big endian."""
     if first[4:6] not in tables().codes:
         return IMPLICIT_LITTLE
     if not declared.implicit and is_declared and _known(first, declared):

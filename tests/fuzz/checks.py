@@ -17,7 +17,8 @@ from dicom_bq.columns.build import BuiltBatch
 from dicom_bq.conform import conform
 from dicom_bq.elements import UNDEFINED_LENGTH, VR_NUMBER, ElementTable
 from dicom_bq.problems import Place, Reason
-from dicom_bq.reading import Built, Reading, ReadOptions
+from dicom_bq.read_options import ReadOptions
+from dicom_bq.reading import Built, Reading
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.outcome import Scanned
 from tests.agreement import compare

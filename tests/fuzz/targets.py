@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicom_bq.reading import ReadOptions
+from dicom_bq.read_options import ReadOptions
 from tests.fuzz import checks
 from tests.fuzz.minimise import minimised
 from tests.handmade import EXPLICIT, IMPLICIT, small_file

@@ -200,25 +200,29 @@ def encodings_for(character_set: str) -> list[str]:
 def whole_text(element: Element, encodings: list[str]) -> str:
     """The text of an element, not split, not trimmed, only without NUL."""
     if element.raw is None:
-        return _text_of(element.value).replace("\0", "")
+        return _without_escape(_text_of(element.value, element.stored_vr).replace("\0", ""), encodings)
     if element.tag >> 16 == FILE_META:
         encodings = encodings_for("")  # PS3.10 7.1: of the data set is the character set that the data set names
     with _pydicom_may_fail():
         text = decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
-    # pydicom leaves the escape sequence of ISO 2022 IR 58 in the text.
+    return _without_escape(text, encodings)
+
+
+def _without_escape(text: str, encodings: list[str]) -> str:
+    """The text without the escape sequence of ISO 2022 IR 58, which pydicom leaves there."""
     return text.replace("\x1b$)A", "") if "iso_ir_58" in encodings else text
 
 
-def _text_of(value: object) -> str:
+def _text_of(value: object, vr: str) -> str:
     if value is None:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "\\".join(_text_of(part) for part in value)
+        return "\\".join(_text_of(part, vr) for part in value)
     original = getattr(value, "original_string", None)
     if isinstance(original, str):
         return original
     if isinstance(value, datetime.datetime):
-        return value.strftime("%Y%m%d%H%M%S.%f%z")
+        return value.strftime({"DA": "%Y%m%d", "TM": "%H%M%S.%f"}.get(vr, "%Y%m%d%H%M%S.%f%z"))
     if isinstance(value, datetime.date):
         return value.strftime("%Y%m%d")
     if isinstance(value, datetime.time):
