@@ -285,6 +285,19 @@ def test_schema_file_with_a_misspelt_column(run: Run, archive: Path) -> None:
     assert run("export", archive, "x.parquet", "--schema", "s.json", "--overwrite-table", "-q").err == ""
 
 
+def test_schema_file_with_an_element_that_never_becomes_a_column(run: Run, archive: Path) -> None:
+    icon = {"name": "IconImageSequence", "type": "RECORD", "mode": "REPEATED"}
+    texts = [{"name": name, "type": "STRING"} for name in ("StudyDat", "PatientID", "pixeldata", "CommandGroupLength")]
+    Path("s.json").write_text(json.dumps([*texts, {**icon, "fields": [{"name": "PixelData", "type": "BYTES"}]}]))
+    done = run("export", archive, "x.parquet", "--schema", "s.json")
+    assert done.code == 0
+    elements = "IconImageSequence.PixelData, pixeldata, CommandGroupLength (see dicom-bq rules KEYWORD)"
+    assert done.err.splitlines()[:2] == [
+        "s.json: no data element is called StudyDat; always empty here",
+        f"s.json: data elements that never become columns are {elements}; always empty here",
+    ]
+
+
 def test_report_that_cannot_be_written(run: Run, archive: Path) -> None:
     done = run("export", archive, "x.parquet", "--report", "/dev/full", "-q")
     assert done.code == 1
