@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -442,6 +443,20 @@ def test_schema_of_keywords(run: Run, tmp_path: Path) -> None:
         "PatientName",
         "DroppedTags",
     ]
+
+
+def test_a_byte_order_mark_is_no_text(run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = run("schema", "--keyword", "PatientID").out
+    marked = codecs.BOM_UTF8 + schema.encode()
+    Path("s.json").write_bytes(marked)
+    Path("keywords").write_bytes(codecs.BOM_UTF8 + b"PatientID\n")
+    assert run("schema", "--keywords-from", "keywords").out == schema
+    assert run("schema", "merge", "s.json").out == schema
+    assert run("export", archive, "x.parquet", "--schema", "s.json").code == 0
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(marked), encoding="utf-8"))
+    assert run("schema", "diff", "-", "s.json") == (0, "", "")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("keywords").read_bytes()), encoding="utf-8"))
+    assert run("schema", "--keywords-from", "-").out == schema
 
 
 def test_options_of_keyword_schemas(run: Run) -> None:
