@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,38 @@ def test_usage_errors(
     assert main(["export", str(tree), TABLE, *options]) == 2
     assert message in capsys.readouterr().err
     assert fake.load_configs() == []
+
+
+def test_names_of_columns_may_have_blanks_around_them(
+    fake: FakeBigQuery, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(tree), TABLE, "--cluster-by", " Modality , SOPInstanceUID"]) == 0
+    assert fake.table("ds.t").resource["clustering"] == {"fields": ["Modality", "SOPInstanceUID"]}
+    assert main(["view", TABLE, "--order-by", "StudyDate, Modality "]) == 0
+    assert "ORDER BY `StudyDate` DESC NULLS LAST, `Modality` DESC NULLS LAST" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("", r"DuckDB refuses the condition \(\w+\)"),
+        ("-- nothing", r"DuckDB refuses the condition \(\w+\)"),
+        ("Modality", r"DuckDB refuses the condition \(ConversionException\)"),
+        ("error(Modality)", r"DuckDB refuses the condition \(InvalidInputException\)"),
+        ("StudyDate >", "Parser Error: .*"),
+        ("Nothing = 1", "Binder Error: .*"),
+    ],
+)
+def test_a_condition_that_is_refused(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, reason: str
+) -> None:
+    database = str(tmp_path / "x.duckdb")
+    assert main(["export", str(tree), database, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["filter", database, "--where", where]) == 3
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(rf"dicom-bq: .*x\.duckdb#dicom: {reason}\. Correct the condition\n", told.err)
 
 
 def test_options_of_bigquery_are_of_bigquery(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
