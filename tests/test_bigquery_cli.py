@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dicom_bq import infer_schema
 from dicom_bq.cli import main
 from dicom_bq.schema import TableSchema
 from tests.fake_bigquery import FakeBigQuery
@@ -202,6 +203,21 @@ def test_what_a_schema_file_says_of_a_column_is_the_tables(
     assert stored["Modality"]["policyTags"] == said["policyTags"]
     assert main([*command, "--overwrite-table"]) == 0
     assert len(uids(fake)) == 5
+
+
+def test_a_tables_own_schema_is_a_schema_file(fake: FakeBigQuery, tmp_path: Path) -> None:
+    """As bq show prints it, of a table in whose names no case was kept."""
+    instance(tmp_path / "in", "1.1", PatientName="Doe^Jane", RequestAttributesSequence=[{"PatientName": "Roe^Max"}])
+    made = infer_schema(tmp_path / "in").to_bigquery()
+    lower = json.loads(json.dumps([{**field, "description": ""} for field in made]).lower())
+    fake.catalog.create_table(("p1", "ds", "t"), {"tableReference": {"tableId": "t"}, "schema": {"fields": lower}})
+    (tmp_path / "s.json").write_text(json.dumps(fake.table("ds.t").fields))
+    command = ["export", str(tmp_path / "in"), TABLE, "--schema", str(tmp_path / "s.json")]
+    assert main([*command, "--write-disposition", "write-append"]) == 0
+    (row,) = fake.rows("ds.t")
+    assert row["patientname"]["alphabetic"]["familyname"] == "Doe"
+    assert row["requestattributessequence"][0]["patientname"]["alphabetic"]["givenname"] == "Max"
+    assert [field["name"] for field in fake.table("ds.t").fields] == [field["name"] for field in lower]
 
 
 def test_filters_and_duplicates(
