@@ -104,6 +104,12 @@ def _keywords_by_lower_case() -> dict[str, str]:
     return {keyword.lower(): keyword for keyword in dictionary.keywords()}
 
 
+def is_never_a_column(name: str) -> bool:
+    """Whether a data element has this name, in whatever case, and never has a column: PixelData, group lengths."""
+    entry = dictionary.by_keyword(_keywords_by_lower_case().get(name.lower(), ""))
+    return entry is not None and table_level(name.lower()) is None
+
+
 def canonical_name(name: str) -> str | None:
     """The mapping's own spelling of a name, None for a name that it never gives."""
     name = name.lower()

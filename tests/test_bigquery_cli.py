@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dicom_bq import infer_schema
 from dicom_bq.cli import main
 from dicom_bq.schema import TableSchema
 from tests.fake_bigquery import FakeBigQuery
@@ -97,6 +99,38 @@ def test_usage_errors(
     assert fake.load_configs() == []
 
 
+def test_names_of_columns_may_have_blanks_around_them(
+    fake: FakeBigQuery, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(tree), TABLE, "--cluster-by", " Modality , SOPInstanceUID"]) == 0
+    assert fake.table("ds.t").resource["clustering"] == {"fields": ["Modality", "SOPInstanceUID"]}
+    assert main(["view", TABLE, "--order-by", "StudyDate, Modality "]) == 0
+    assert "ORDER BY `StudyDate` DESC NULLS LAST, `Modality` DESC NULLS LAST" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("", r"DuckDB refuses the condition \(\w+\)"),
+        ("-- nothing", r"DuckDB refuses the condition \(\w+\)"),
+        ("Modality", r"DuckDB refuses the condition \(ConversionException\)"),
+        ("error(Modality)", r"DuckDB refuses the condition \(InvalidInputException\)"),
+        ("StudyDate >", "Parser Error: .*"),
+        ("Nothing = 1", "Binder Error: .*"),
+    ],
+)
+def test_a_condition_that_is_refused(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, reason: str
+) -> None:
+    database = str(tmp_path / "x.duckdb")
+    assert main(["export", str(tree), database, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["filter", database, "--where", where]) == 3
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(rf"dicom-bq: .*x\.duckdb#dicom: {reason}\. Correct the condition\n", told.err)
+
+
 def test_options_of_bigquery_are_of_bigquery(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(tree), str(tmp_path / "x.parquet"), "--location", "EU"]) == 2
     assert "is no bq:// URI" in capsys.readouterr().err
@@ -169,6 +203,21 @@ def test_what_a_schema_file_says_of_a_column_is_the_tables(
     assert stored["Modality"]["policyTags"] == said["policyTags"]
     assert main([*command, "--overwrite-table"]) == 0
     assert len(uids(fake)) == 5
+
+
+def test_a_tables_own_schema_is_a_schema_file(fake: FakeBigQuery, tmp_path: Path) -> None:
+    """As bq show prints it, of a table in whose names no case was kept."""
+    instance(tmp_path / "in", "1.1", PatientName="Doe^Jane", RequestAttributesSequence=[{"PatientName": "Roe^Max"}])
+    made = infer_schema(tmp_path / "in").to_bigquery()
+    lower = json.loads(json.dumps([{**field, "description": ""} for field in made]).lower())
+    fake.catalog.create_table(("p1", "ds", "t"), {"tableReference": {"tableId": "t"}, "schema": {"fields": lower}})
+    (tmp_path / "s.json").write_text(json.dumps(fake.table("ds.t").fields))
+    command = ["export", str(tmp_path / "in"), TABLE, "--schema", str(tmp_path / "s.json")]
+    assert main([*command, "--write-disposition", "write-append"]) == 0
+    (row,) = fake.rows("ds.t")
+    assert row["patientname"]["alphabetic"]["familyname"] == "Doe"
+    assert row["requestattributessequence"][0]["patientname"]["alphabetic"]["givenname"] == "Max"
+    assert [field["name"] for field in fake.table("ds.t").fields] == [field["name"] for field in lower]
 
 
 def test_filters_and_duplicates(

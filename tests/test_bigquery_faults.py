@@ -139,6 +139,22 @@ def test_a_reason_that_stays_is_not_tried_again(fake: FakeBigQuery, state: Path,
     assert uids(fake) == ["1"]
 
 
+def test_columns_that_stay_when_the_load_fails_are_named(fake: FakeBigQuery) -> None:
+    export(fake, EMPTY, ["1"])
+    fake.faults.append(Fault("JOB", "", "quotaExceeded", times=2))
+    message = (
+        r"nothing was loaded \(quotaExceeded: .*\); columns that were added to the table before stay: Modality\. See"
+    )
+    with pytest.raises(DestinationError, match=message):
+        export(fake, APPEND, ["2"], WIDER)
+    assert [field["name"] for field in fake.table("ds.t").fields][-1] == "Modality"
+    assert uids(fake) == ["1"]
+    with pytest.raises(DestinationError, match=r"nothing was loaded \(quotaExceeded: [^;]*$"):
+        export(fake, APPEND, ["2"], WIDER)
+    fake.faults.clear()
+    assert export(fake, APPEND, ["2"], WIDER) == 1
+
+
 def test_retries_end(fake: FakeBigQuery, pauses: list[float]) -> None:
     fake.faults.append(Fault("JOB", "", "backendError", times=100))
     with pytest.raises(DestinationError, match=r"nothing was loaded \(backendError"):

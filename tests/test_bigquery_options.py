@@ -58,6 +58,7 @@ def test_uris_that_name_no_table(uri: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"cluster_by": ["A", "B", "a"]}, "cluster by A, B, a: a column is in it twice"),
         ({"partition_by": "StudyDate"}, "expected GRANULARITY:COLUMN, such as month:StudyDate"),
         ({"partition_by": "week:StudyDate"}, "granularities: hour, day, month, year"),
         ({"partition_by": "month:"}, "expected GRANULARITY:COLUMN"),

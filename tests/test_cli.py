@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -286,6 +287,19 @@ def test_schema_file_with_a_misspelt_column(run: Run, archive: Path) -> None:
     assert run("export", archive, "x.parquet", "--schema", "s.json", "--overwrite-table", "-q").err == ""
 
 
+def test_schema_file_with_an_element_that_never_becomes_a_column(run: Run, archive: Path) -> None:
+    icon = {"name": "IconImageSequence", "type": "RECORD", "mode": "REPEATED"}
+    texts = [{"name": name, "type": "STRING"} for name in ("StudyDat", "PatientID", "pixeldata", "CommandGroupLength")]
+    Path("s.json").write_text(json.dumps([*texts, {**icon, "fields": [{"name": "PixelData", "type": "BYTES"}]}]))
+    done = run("export", archive, "x.parquet", "--schema", "s.json")
+    assert done.code == 0
+    elements = "IconImageSequence.PixelData, pixeldata, CommandGroupLength (see dicom-bq rules KEYWORD)"
+    assert done.err.splitlines()[:2] == [
+        "s.json: no data element is called StudyDat; always empty here",
+        f"s.json: data elements that never become columns are {elements}; always empty here",
+    ]
+
+
 def test_report_that_cannot_be_written(run: Run, archive: Path) -> None:
     done = run("export", archive, "x.parquet", "--report", "/dev/full", "-q")
     assert done.code == 1
@@ -507,6 +521,20 @@ def test_schema_of_keywords(run: Run, tmp_path: Path) -> None:
         "PatientName",
         "DroppedTags",
     ]
+
+
+def test_a_byte_order_mark_is_no_text(run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = run("schema", "--keyword", "PatientID").out
+    marked = codecs.BOM_UTF8 + schema.encode()
+    Path("s.json").write_bytes(marked)
+    Path("keywords").write_bytes(codecs.BOM_UTF8 + b"PatientID\n")
+    assert run("schema", "--keywords-from", "keywords").out == schema
+    assert run("schema", "merge", "s.json").out == schema
+    assert run("export", archive, "x.parquet", "--schema", "s.json").code == 0
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(marked), encoding="utf-8"))
+    assert run("schema", "diff", "-", "s.json") == (0, "", "")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("keywords").read_bytes()), encoding="utf-8"))
+    assert run("schema", "--keywords-from", "-").out == schema
 
 
 def test_options_of_keyword_schemas(run: Run) -> None:

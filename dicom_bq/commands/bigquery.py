@@ -84,5 +84,10 @@ def take_bigquery_options(arguments: dict[str, Any]) -> BigQueryOptions | None:
         if name in given:
             given[name] = pairs(given[name], option)
     if "cluster_by" in given:
-        given["cluster_by"] = given["cluster_by"].split(",")
+        given["cluster_by"] = names_of(given["cluster_by"])
     return BigQueryOptions(**given) if given else None
+
+
+def names_of(text: str) -> list[str]:
+    """Names of columns with commas between them, and blanks if somebody likes."""
+    return [name.strip() for name in text.split(",")]

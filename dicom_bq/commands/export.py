@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from dicom_bq.commands.talk import current_talk
 if TYPE_CHECKING:
     from dicom_bq.plan import ExportPlan
     from dicom_bq.report import ExportReport
+    from dicom_bq.schema import TableSchema
 
 DISPOSITIONS = ("write-empty", "write-append", "write-truncate")
 
@@ -131,9 +132,8 @@ def export(
 
     talk = current_talk()
     schema = read_schema(schema_file) if schema_file else None
-    if schema and schema.unknown():
-        names = ", ".join(schema.unknown())
-        talk.remark(f"{schema_file}: no data element is called {names}; always empty here", severity="WARNING")
+    for remark in _unknown(schema) if schema else ():
+        talk.remark(f"{schema_file}: {remark}; always empty here", severity="WARNING")
     operation = OperationOptions(id=operation_id, error_log=error_log, own_process=True)
     bigquery = take_bigquery_options(options)
     same = {"schema": schema, "bigquery": bigquery, **options}
@@ -166,6 +166,18 @@ def _check_apart(destination: str, files: Mapping[str, str | None]) -> None:
         if other != option:
             message = f"{option} {file} is {other} too: choose another file"
             raise click.UsageError(message)
+
+
+def _unknown(schema: TableSchema) -> Iterator[str]:
+    """What is to be said of columns that no instance has a value for."""
+    from dicom_bq.schema_fields import is_never_a_column
+
+    elements = [path for path in schema.unknown() if is_never_a_column(path.rpartition(".")[2])]
+    others = [path for path in schema.unknown() if path not in elements]
+    if others:
+        yield f"no data element is called {', '.join(others)}"
+    if elements:
+        yield f"data elements that never become columns are {', '.join(elements)} (see dicom-bq rules KEYWORD)"
 
 
 def _check_async(sources: tuple[str, ...], schema_file: str | None, *, dry_run: bool) -> None:

@@ -112,7 +112,7 @@ def schema() -> None:
 )
 @click.option(
     "--keywords-from",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     metavar="FILE",
     help="Keywords from a file, one a line.",
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dicom_bq.commands.bigquery import CONNECTION_OPTIONS, bigquery_options, take_bigquery_options
+from dicom_bq.commands.bigquery import CONNECTION_OPTIONS, bigquery_options, names_of, take_bigquery_options
 from dicom_bq.commands.streams import to_stderr
 
 
@@ -41,7 +41,7 @@ def view(table: str, *, create: bool, name: str | None, order_by: str | None, **
     existing = target.existing()
     if existing is None:
         raise DestinationError(destination=target.uri, reason="there is no such table", advice="Export one first")
-    query = latest_rows(target.sql, existing.schema, order_by.split(",") if order_by else ())
+    query = latest_rows(target.sql, existing.schema, names_of(order_by) if order_by else ())
     if create:
         place = TableName.parse(replace(target.name, table=name or f"{target.name.table}View").uri)
         target.session.create_view(place, query, f"Latest row of each SOP instance in {target.name.table}")

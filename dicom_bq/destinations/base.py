@@ -125,7 +125,7 @@ class Destination(Protocol):
             Number of rows written.
 
         Raises:
-            DestinationError: Nothing has changed; and as for ``check``.
+            DestinationError: Nothing has changed, unless it names columns that stay; and as for ``check``.
         """
 
     def holds(self, mark: str) -> bool:

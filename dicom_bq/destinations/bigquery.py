@@ -215,14 +215,17 @@ class BigQueryTable:
         source: IO[bytes] | Sequence[str],
     ) -> None:
         """Add the columns, run the job, and forget the run unless its end is not known."""
+        added: tuple[str, ...] = ()
         try:
             if plan.patches:
-                self._add_columns(schema, WriteDisposition(plan.disposition))
+                added = self._add_columns(schema, WriteDisposition(plan.disposition))
             job = bigquery_jobs.complete(self.session, load.job, plan.configuration, source)
         except UnavailableError:
             raise
-        except DestinationError:
+        except DestinationError as error:
             run.forget()
+            if added:
+                raise _with_columns(error, added) from error
             raise
         run.forget()
         if job.rows != load.rows:
@@ -232,24 +235,30 @@ class BigQueryTable:
                 advice="Look at the table before it is used",
             )
 
-    def _add_columns(self, schema: TableSchema, disposition: WriteDisposition) -> None:
-        """Patch the table to have every column, however often it changes in the meantime."""
+    def _add_columns(self, schema: TableSchema, disposition: WriteDisposition) -> tuple[str, ...]:
+        """Patch the table to have every column, however often it changes in the meantime; those that it lacked."""
         for _ in range(_MOST_PATCHES):
             resource = self._resource()
             if resource is None:
-                return  # the job says so
+                return ()  # the job says so
             plan = self._plan(resource, schema, disposition)
             if list(plan.fields) == resource.get("schema", {}).get("fields", []):
-                return
+                return ()
             if plan.rows and disposition is WriteDisposition.WRITE_EMPTY:
                 raise DestinationExistsError(destination=self.uri, rows=plan.rows)
             if self.session.patch(resource, plan.fields):
-                return
+                return plan.added
         raise DestinationError(
             destination=self.uri,
             reason="the table's columns change all the time, so none could be added",
             advice="Stop what changes them, and run the same command again",
         )
+
+
+def _with_columns(error: DestinationError, added: Sequence[str]) -> DestinationError:
+    """An error of a load for which the table was given columns."""
+    reason = f"{error.facts['reason']}; columns that were added to the table before stay: {', '.join(added)}"
+    return DestinationError(**{**error.facts, "reason": reason})
 
 
 def _existing(resource: dict[str, Any]) -> Existing:

@@ -147,6 +147,9 @@ class BigQueryOptions:
                 raise UsageError(reason=f"partition by {self.partition_by}: expected {form}")
         if len(self.cluster_by or ()) > MOST_CLUSTER_COLUMNS:
             raise UsageError(reason=f"a table is clustered by at most {MOST_CLUSTER_COLUMNS} columns")
+        names = [name.lower() for name in self.cluster_by or ()]
+        if len(set(names)) < len(names):
+            raise UsageError(reason=f"cluster by {', '.join(self.cluster_by or ())}: a column is in it twice")
 
     @property
     def time_partitioning(self) -> dict[str, Any] | None:

@@ -48,16 +48,16 @@ def extended(existing: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
 
 
 def replaced(existing: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
-    """Our fields with the descriptions and policy tags that columns of the same name have.
+    """Our fields with the spelling, descriptions and policy tags that columns of the same name have.
 
-    WRITE_TRUNCATE loses both unless the job's schema has them:
+    Partitions and clustering name columns as they are spelled. WRITE_TRUNCATE loses both unless the job's schema has them:
     https://cloud.google.com/bigquery/docs/column-level-security-intro#limitations
     """
     known = {item["name"].lower(): item for item in existing}
     result = []
     for item in ours:
         old = known.get(item["name"].lower(), {})
-        kept = {key: old[key] for key in ("description", "policyTags") if old.get(key)}
+        kept = {key: old[key] for key in ("name", "description", "policyTags") if old.get(key)}
         if old.get("type") == RECORD or item["type"] == RECORD:
             kept.pop("policyTags", None)
         if "fields" in item:

@@ -48,6 +48,7 @@ FROM (
 SELECT kind, name, comment
 WHERE database_name = current_database() AND schema_name = 'main' AND lower(table_name) = $1
 """
+_ADVICE = "Nothing has changed; choose another file or table, or correct this one"
 _DEFINITIONS = ("constraints", "defaults", "indexes")
 _MESSAGES_WITHOUT_VALUES = frozenset(
     (
@@ -168,9 +169,12 @@ class DuckDBTable:
         """Rows of a query on the file, which it cannot change.
 
         Raises:
-            DestinationError: DuckDB refuses it.
+            DestinationError: DuckDB refuses the condition that is in it.
         """
-        with self._refusals() as duckdb, duckdb.connect(self.path, read_only=True) as connection:
+        with (
+            self._refusals("the condition", "Correct the condition") as duckdb,
+            duckdb.connect(self.path, read_only=True) as connection,
+        ):
             result = connection.execute(query)
             while row := result.fetchone():
                 yield row
@@ -289,8 +293,8 @@ class DuckDBTable:
                 yield found
 
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[ModuleType]:
-        """DuckDB, whose errors become this program's."""
+    def _refusals(self, subject: str = "the rows", advice: str = _ADVICE) -> Iterator[ModuleType]:
+        """DuckDB, whose errors become this program's; what it refuses, and what to do then."""
         try:
             import duckdb
         except ImportError as error:
@@ -298,7 +302,7 @@ class DuckDBTable:
         try:
             yield duckdb
         except duckdb.Error as error:
-            reason, advice = _explained(error)
+            reason, advice = _explained(error, subject, advice)
             told = error if _is_without_values(error) else None
             raise DestinationError(destination=self.uri, reason=reason, advice=advice) from told
         except RuntimeError as error:  # DuckDB lets the program handle a signal, and drops what that raises
@@ -311,7 +315,7 @@ def _is_without_values(error: Exception) -> bool:
     return type(error).__name__ in _MESSAGES_WITHOUT_VALUES
 
 
-def _explained(error: Exception) -> tuple[str, str]:
+def _explained(error: Exception, subject: str, advice: str) -> tuple[str, str]:
     """What happened and what to do. DuckDB quotes values in its messages about data, so those stay unsaid."""
     text = str(error).splitlines()[0].removesuffix(".")
     if "Could not set lock" in text:
@@ -320,8 +324,8 @@ def _explained(error: Exception) -> tuple[str, str]:
         if os.strerror(code) in str(error):
             return os.strerror(code), "Nothing has changed; make room and run the same command again"
     if not _is_without_values(error):
-        text = f"DuckDB refuses the rows ({type(error).__name__})"
-    return text, "Nothing has changed; choose another file or table, or correct this one"
+        text = f"DuckDB refuses {subject} ({type(error).__name__})"
+    return text, advice
 
 
 @contextlib.contextmanager
