@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicom_bq.parts import Part, Summary
 from dicom_bq.report_record import problems_from_json, problems_to_json
@@ -30,10 +30,24 @@ if TYPE_CHECKING:
     from dicom_bq.read_options import ReadOptions
     from dicom_bq.schema import TableSchema
 
-Key: TypeAlias = tuple[str, str]
-"""Digest of a part's URIs, and of all parts before it if it depends on them, else ""."""
 MOST_NAMED = 3
 """Changed files that are named."""
+
+
+class Kept(NamedTuple):
+    """The last entry of a part.
+
+    Attributes:
+        place: Where it is in the journal.
+        after: Digest of all parts before it if it depends on them, else "".
+        files: How many it is of.
+        file: Name of the file that has its rows; "" if there are none.
+    """
+
+    place: Place
+    after: str
+    files: int
+    file: str
 
 
 @dataclass(slots=True)
@@ -45,28 +59,26 @@ class Chunks:
         directory: Has the files of their rows.
         schema: Columns of all rows; None when each part has its own.
         options: That the rows were made with.
-        index: Where the entries are, and how many files each is of.
+        index: The entries, by the digest of a part's URIs.
         chunks: Parts taken from the journal.
         files: Files in them.
         changed: Files that are not what they were when they were read.
         named: The first of them.
         damaged: Files whose rows are not what they were when they were written.
         starts: How many files a finished part of an earlier process has, by the digest of the first of them.
-        rows: Names of the files that it left rows in.
     """
 
     journal: Journal
     directory: Path
     schema: TableSchema | None
     options: ReadOptions
-    index: dict[Key, tuple[Place, int]] = field(default_factory=dict)
+    index: dict[str, Kept] = field(default_factory=dict)
     chunks: int = 0
     files: int = 0
     changed: int = 0
     named: list[str] = field(default_factory=list)
     damaged: int = 0
     starts: dict[str, int] = field(default_factory=dict)
-    rows: set[str] = field(default_factory=set)
     _passed: str = ""
     _unmet: dict[str, int] = field(default_factory=dict)
     """Files in each part of the earlier run that has not been listed again."""
@@ -74,14 +86,18 @@ class Chunks:
     @property
     def finished(self) -> int:
         """Files in all finished parts."""
-        return sum({key: files for (key, _), (_, files) in self.index.items()}.values())
+        return sum(kept.files for kept in self.index.values())
+
+    @property
+    def rows(self) -> set[str]:
+        """Names of the files that rows of those parts are in."""
+        return {kept.file for kept in self.index.values()}
 
     def learn(self, place: Place, entry: dict[str, Any]) -> None:
         """Take note of an entry that an earlier process has made."""
         if not entry["file"] or (self.directory / entry["file"]).exists():
-            self.index[entry["part"], entry["after"]] = place, entry["files"]
+            self._index(place, entry)
             self._unmet[entry["part"]] = entry["files"]
-            self.rows.add(entry["file"])
             self.starts[entry["first"]] = entry["files"]
 
     def take(self, parts: Iterable[Part]) -> Generator[Part]:
@@ -92,6 +108,8 @@ class Chunks:
                 summary = self._take(part, after)
                 after = None if after is None or summary is None else _after(after, part.uris, summary.stats)
             yield part
+        for gone in self._unmet:
+            self.index.pop(gone, None)
 
     def note(self, part: Part, summary: Summary, *, alone: bool = True) -> None:
         """Enter a finished part, whose rows are on disk.
@@ -104,17 +122,16 @@ class Chunks:
         Raises:
             OSError: The disk is full, or fails.
         """
-        key, after = digest_of(part.uris), "" if alone else self._passed
         entry = {
-            "part": key,
-            "after": after,
+            "part": digest_of(part.uris),
+            "after": "" if alone else self._passed,
             "first": digest_of(part.uris[:1]),
             "files": len(part.uris),
             "file": part.file.name if isinstance(part.file, SpillFile) and summary.batches else "",
             "extents": [list(extent) for _, extent in summary.batches],
             "found": _packed(_found(summary, self.schema)),
         }
-        self.index[key, after] = self.journal.append(entry), len(part.uris)
+        self._index(self.journal.append(entry), entry)
 
     def passed(self, part: Part) -> None:
         """A part has been counted, after all that are listed before it."""
@@ -124,11 +141,15 @@ class Chunks:
     def _take(self, part: Part, after: str | None) -> Summary | None:
         key = digest_of(part.uris)
         self._unmet.pop(key, None)
-        for candidate in ((key, after or "-"), (key, "")):
-            if candidate in self.index:
-                with contextlib.suppress(OSError):  # then it is read again
-                    return self._restore(part, self.journal.read(self.index[candidate][0]))
+        kept = self.index.get(key)
+        if kept is None or kept.after not in {"", after}:
+            return None
+        with contextlib.suppress(OSError):  # then it is read again
+            return self._restore(part, self.journal.read(kept.place))
         return None
+
+    def _index(self, place: Place, entry: dict[str, Any]) -> None:
+        self.index[entry["part"]] = Kept(place, entry["after"], entry["files"], entry["file"])
 
     def _restore(self, part: Part, entry: dict[str, Any]) -> Summary | None:
         found = _unpacked(entry["found"])

@@ -212,8 +212,17 @@ class JobDirectory:
         self._ended = True
         if keep:
             self.settle()
+            self._sweep()
         else:
             self._remove()
+
+    def _sweep(self) -> None:
+        """Take away the files of rows that no part needs any more; not the last, so that no name comes twice."""
+        needed = {self.spill.own().name, *self.chunks.rows}
+        with _refusals(self.path):
+            for rows in self.path.glob("rows-*"):
+                if rows.name not in needed:
+                    rows.unlink()
 
     def _remove(self) -> None:
         with _refusals(self.path):

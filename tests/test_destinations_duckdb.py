@@ -50,6 +50,18 @@ def execute(path: Path, *statements: str) -> list[Any]:
         return rows
 
 
+def test_a_write_that_fails_leaves_no_file_where_a_link_leads(table: DuckDBTable, path: Path) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from batches(NARROW, [narrow_row(0)])
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path.symlink_to("elsewhere.duckdb")
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        table.write(NARROW, broken(), EMPTY)
+    assert path.is_symlink()
+    assert leftovers(path) == []
+
+
 def test_other_tables_of_the_file_stay(table: DuckDBTable, path: Path) -> None:
     execute(path, "CREATE TABLE mine AS SELECT 42 AS x", "CREATE SCHEMA other", "CREATE TABLE other.dicom(x INT)")
     assert table.existing() is None

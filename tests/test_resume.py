@@ -425,6 +425,45 @@ def test_keep(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
     assert not directory.exists()
 
 
+def rows_files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("rows-*"))
+
+
+def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "kept"
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *OVERWRITE, "--job-dir", str(directory)]
+    command += ["--keep", "--workers", "1"]
+    for session in range(1, 5):
+        instance(tmp_path, "9", PatientID=f"changed {session}").rename(archive / "02.dcm")
+        assert nursery.run(*command) == 1, nursery.log.read_text()
+        assert rows_files(directory) == sorted({"rows-1-0", f"rows-{session}-0"})
+    assert finished_files(nursery.log) == FILES - 3
+    for file in files_in_order(archive):
+        file.rename(file.with_stem(f"{file.stem} elsewhere"))
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert rows_files(directory) == ["rows-5-0"]
+    spoil(files_in_order(archive))
+    old = contents(tmp_path / "x.parquet")
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert contents(tmp_path / "x.parquet") == old
+    assert rows_files(directory) == ["rows-5-0", "rows-6-0"]
+
+
+def test_a_finished_write_that_is_delivered_again_keeps_its_rows(
+    nursery: Nursery, archive: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "kept"
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *OVERWRITE, "--job-dir", str(directory)]
+    command += ["--keep", "--workers", "1"]
+    assert nursery.run(*command, point=AFTER["the write is known to be done"]) == -signal.SIGKILL
+    assert nursery.run(*command) == 1
+    assert "nothing is done now" in nursery.log.read_text()
+    assert rows_files(directory) == ["rows-1-0", "rows-2-0"]
+    spoil(files_in_order(archive))
+    assert nursery.run(*command) == 1
+    assert finished_files(nursery.log) == FILES + 2
+
+
 def test_the_directory_is_no_source_and_closed_to_others(nursery: Nursery, archive: Path) -> None:
     command = interrupted(nursery, archive, "--job-dir", str(archive / "job"))
     assert (archive / "job").stat().st_mode & 0o777 == 0o700
@@ -738,7 +777,7 @@ def test_a_full_file_system(nursery: Nursery, bulky: Path, small: Path, name: st
     assert go_on, said
     files = int(go_on[1])
     assert files == 25 if elsewhere else 10 <= files < 25
-    assert not (small / name).exists()
+    assert not list(small.glob(f"{name}*"))
     subprocess.run(["mount", "-o", "remount,size=20m", small], check=True)
     spoil(sorted(bulky.iterdir())[:files])
     assert nursery.run(*command) == 0, nursery.log.read_text()

@@ -134,14 +134,14 @@ class DuckDBTable:
             return rows
         except BaseException:
             if is_ours:
-                self.path.unlink(missing_ok=True)
+                _remove(self.path.resolve())
             raise
 
     def _make(self, rows: pa.RecordBatch | None) -> bool:
         """Make the file if there is none, in one step: half of one, from a full disk, nobody could open; whether so."""
         with files.refusals(self.uri), files.exclusive(self.path):
             temporary, path = files.beside(self.path, "writing"), self.path.resolve()
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
             if path.exists():
                 return False
             try:
@@ -149,7 +149,7 @@ class DuckDBTable:
                     pass
                 files.give_name(temporary, path)
             finally:
-                temporary.unlink(missing_ok=True)
+                _remove(temporary)
             return True
 
     def holds(self, mark: str) -> bool:
@@ -309,6 +309,12 @@ class DuckDBTable:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from None
+
+
+def _remove(path: Path) -> None:
+    """Take a database file away, and the log that DuckDB leaves beside one where the disk is full."""
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
 
 
 def _is_without_values(error: Exception) -> bool:
