@@ -167,6 +167,20 @@ def test_a_pixel_representation_may_be_stored_with_another_vr(tmp_path, vr: str,
     assert rows(dataset)[0]["SmallestImagePixelValue"] == value
 
 
+@pytest.mark.parametrize(("second", "expected"), [(b"", 65535), (b"\0\0", 65535), (b"\1\0", -1)])
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_last_of_two_pixel_representations_counts(tmp_path, second: bytes, expected: int, inside: bool) -> None:
+    first = b"\0\0" if second == b"\1\0" else b"\1\0"
+    value = explicit(0x00280106, "UN", b"\xff\xff")
+    both = explicit(0x00280103, "US", first) + explicit(0x00280103, "US", second) + value
+    path = tmp_path / "twice.dcm"
+    path.write_bytes(explicit_file(explicit(0x00081140, "SQ", item(both)) if inside else both))
+    (row,) = build(scan_files([str(path)]).table).batch.to_pylist()
+    assert [row] == build(scan_datasets([pydicom.dcmread(path)])).batch.to_pylist()
+    assert not compare(path).differences
+    assert (row["ReferencedImageSequence"][0] if inside else row)["SmallestImagePixelValue"] == expected
+
+
 def test_a_pixel_representation_that_has_items_says_nothing_even_where_there_is_no_value() -> None:
     dataset = Dataset()
     dataset[0x00280103] = pydicom.DataElement(0x00280103, "SQ", Sequence([Dataset()]))

@@ -23,12 +23,14 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 import dicom_bq
 from dicom_bq.cli import main
+from dicom_bq.columns.build import build
 from dicom_bq.columns.jsonmodel import MOST_LEVELS, build_json, json_schema
 from dicom_bq.errors import UsageError
-from dicom_bq.problems import Reason
+from dicom_bq.problems import Problems, Reason
 from dicom_bq.scan.datasets import scan_datasets
 from dicom_bq.scan.files import scan_files
 from tests.fake_bigquery import FakeBigQuery
+from tests.handmade import EXPLICIT, IDENTITY, IMPLICIT, explicit, item, meta, sequence, text
 from tests.instances import instance
 
 CORPUS = os.environ.get("DICOM_BQ_CORPUS")
@@ -191,6 +193,70 @@ def test_sequences_over_a_limit_are_dropped_whole(tmp_path: Path) -> None:
     assert rows.problems.of(Reason.SEQUENCE_TOO_LARGE) == 1
 
 
+def from_file(
+    path: Path, *parts: bytes, syntax: str = EXPLICIT
+) -> tuple[dict[str, Any], list[str], Problems, Problems]:
+    """Metadata and DroppedTags of a file, and the problems that are counted here and in the flattened variant."""
+    path.write_bytes(meta(syntax) + IDENTITY + b"".join(parts))
+    scanned = scan_files([str(path)])
+    rows = build_json(scanned.table, [(str(path), None)])
+    (row,) = rows.batch.to_pylist()
+    return json.loads(row["Metadata"]), row["DroppedTags"], rows.problems, build(scanned.table).problems
+
+
+OPAQUE, OPAQUE_ITEM = explicit(0x00091001, "OB", b"ab"), item(explicit(0x00091001, "OB", b"ab"))
+NUMBER, NUMBER_ITEM = explicit(0x00091001, "US", b"\5\0"), item(explicit(0x00091001, "US", b"\5\0"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "value", "dropped"),
+    [
+        ((NUMBER, OPAQUE), None, ["Tag_00091001"]),
+        ((OPAQUE, NUMBER), {"vr": "US", "Value": [5]}, []),
+        ((NUMBER, explicit(0x00091001, "US")), {"vr": "US"}, []),
+        ((explicit(0x00091001, "SQ", OPAQUE_ITEM), NUMBER), {"vr": "US", "Value": [5]}, []),
+        (
+            (explicit(0x00091001, "SQ", OPAQUE_ITEM), explicit(0x00091001, "SQ", NUMBER_ITEM)),
+            {"vr": "SQ", "Value": [{"00091001": {"vr": "US", "Value": [5]}}]},
+            [],
+        ),
+    ],
+)
+def test_the_last_of_two_elements_with_one_tag_counts(tmp_path, parts, value, dropped) -> None:
+    found, tags, problems, flattened = from_file(tmp_path / "two.dcm", *parts)
+    assert (found.get("00091001"), tags) == (value, dropped)
+    assert problems.of(Reason.DUPLICATE) == flattened.of(Reason.DUPLICATE) == 1
+    assert problems.of(Reason.EXCLUDED_VR) == len(dropped)
+
+
+NOTED = (
+    Reason.ASSUMED_LATIN_1, Reason.CUT_VALUE, Reason.DUPLICATE, Reason.OTHER_SYNTAX, Reason.READ_BY_PYDICOM,
+    Reason.REPAIRED_NUL, Reason.SHORT_VALUE, Reason.UNDECODABLE,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "reason", "syntax"),
+    [
+        (text(0x00100020, "LO", "A\0B "), Reason.REPAIRED_NUL, EXPLICIT),
+        (text(0x00100020, "LO", "AB\0\0"), None, EXPLICIT),
+        (explicit(0x00100020, "LO", b"\xe9a"), Reason.ASSUMED_LATIN_1, EXPLICIT),
+        (text(0x00080005, "CS", "ISO_IR 192") + explicit(0x00100020, "LO", b"\xe9a"), Reason.UNDECODABLE, EXPLICIT),
+        (explicit(0x7FE00010, "OW", b"ab", 400), Reason.SHORT_VALUE, EXPLICIT),
+        (b"", Reason.OTHER_SYNTAX, IMPLICIT),
+        (sequence(item(text(0x00100020, "LO", "A ") + text(0x00100020, "LO", "C "))), Reason.DUPLICATE, EXPLICIT),
+    ],
+)
+def test_what_is_met_is_counted_as_in_the_flattened_variant(tmp_path, part: bytes, reason: Reason, syntax: str) -> None:
+    *_, problems, flattened = from_file(tmp_path / "met.dcm", part, syntax=syntax)
+    counts, expected = (
+        {problem: count for problem, count in each.counts.items() if problem.reason in NOTED}
+        for each in (problems, flattened)
+    )
+    assert counts == expected
+    assert [problem.reason for problem in counts] == ([reason] if reason else [])
+
+
 def nested(depth: int) -> bytes:
     """A file of Content Sequences inside each other, of undefined length (PS3.5 7.5.1)."""
     head = bytes.fromhex("4000 30A7 5351 0000 FFFFFFFF FEFF00E0 FFFFFFFF")
@@ -350,5 +416,5 @@ def test_every_file_of_the_corpus_is_json(tmp_path: Path) -> None:
     assert main(["export", CORPUS, flat, "-q"]) == main(["export", CORPUS, nested_, "-q", "--schema-type", "json"]) == 1
     columns, rows = pq.read_table(flat), pq.read_table(nested_)
     assert rows.num_rows == columns.num_rows > 400
-    for uid, text in zip(columns["SOPInstanceUID"].to_pylist(), rows["Metadata"].to_pylist(), strict=True):
-        assert json.loads(text).get("00080018", {}).get("Value", [None])[0] == uid
+    for uid, metadata_ in zip(columns["SOPInstanceUID"].to_pylist(), rows["Metadata"].to_pylist(), strict=True):
+        assert json.loads(metadata_).get("00080018", {}).get("Value", [None])[0] == uid

@@ -24,7 +24,9 @@ import pyarrow as pa
 import vr_rules
 from dicom_bq.column import FOREIGN_KEY, NULLABLE, REPEATED, Column
 from dicom_bq.columns.dropped import element_name, references
+from dicom_bq.columns.paths import superseded
 from dicom_bq.elements import ROOT, VR_CODES, ElementTable
+from dicom_bq.mapping import format_tag
 from dicom_bq.problems import Problem, Problems, Reason
 from dicom_bq.schema import TableSchema
 from dicom_bq.sources.members import UNKNOWN
@@ -124,7 +126,7 @@ def build_json(
     schema = json_schema(include_source_store=include_source_store)
     arrow = schema.to_arrow()
     batch = pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in arrow], schema=arrow)
-    return JsonRows(batch, schema, _problems(table, writer.dropped))
+    return JsonRows(batch, schema, _problems(table, writer))
 
 
 class _Writer:
@@ -132,13 +134,16 @@ class _Writer:
 
     Attributes:
         dropped: Rows of elements that are left out, and why.
+        noted: Rows of other elements that the report counts, and why.
         uids: Of each instance, by tag.
     """
 
     def __init__(self, table: ElementTable, max_sequence_bytes: int | None) -> None:
         self.table = table
         self.dropped: dict[int, Reason] = {}
+        self.noted: list[tuple[int, Reason]] = []
         self.uids: list[dict[int, str]] = [{} for _ in range(table.instances)]
+        self._superseded = set(superseded(table, np.arange(len(table))).tolist())
         self._most_bytes = max_sequence_bytes
         self._rules: list[VRRule | None] = [vr_rules.load().vr.get(code) for code in VR_CODES]
         self._not_data = vr_rules.load().not_data
@@ -153,11 +158,14 @@ class _Writer:
         inside: list[dict[int, str]] = [{} for _ in levels]
         outside: list[dict[int, str]] = [{} for _ in range(table.instances)]
         tags, items, instances = table.tag.tolist(), table.item.tolist(), table.instance.tolist()
-        for row in range(len(tags) - 1, -1, -1):  # the last of elements with one tag counts
+        for row in range(len(tags) - 1, -1, -1):
             item, tag = items[row], tags[row]
             level = ROOT if item == ROOT else levels[item]
             home = outside[instances[row]] if item == ROOT else inside[item]
-            if level is None or tag in home or self._not_data(tag):
+            if level is None or self._not_data(tag):
+                continue
+            if row in self._superseded:
+                self.noted.append((row, Reason.DUPLICATE))
                 continue
             contents = [inside[child] for child in items_of.get(row, ())]
             text = self._element(row, tag, contents)
@@ -169,13 +177,14 @@ class _Writer:
         return [_object(parts) for parts in outside]
 
     def _levels(self) -> list[int | None]:
-        """Level of each item, None where it is in a sequence that is dropped."""
+        """Level of each item, None where it is in a sequence that is dropped or superseded."""
         table = self.table
         levels: list[int | None] = []
         lengths, items = table.length, table.item
         for sequence in table.item_sequence.tolist():
             parent = int(items[sequence])
             above = 0 if parent == ROOT else levels[parent]
+            above = None if sequence in self._superseded else above
             too_large = self._most_bytes is not None and int(lengths[sequence]) > self._most_bytes
             if above is not None and (too_large or above == MOST_LEVELS):
                 self.dropped[sequence] = Reason.SEQUENCE_TOO_LARGE if too_large else Reason.TOO_DEEP_FOR_JSON
@@ -199,10 +208,13 @@ class _Writer:
             return None
         if tag == _SPECIFIC_CHARACTER_SET:
             return _attribute(code, ['"ISO_IR 192"'])
-        values = _values(table.value(row), rule)
+        data = table.value(row)
+        values = _values(data, rule)
         if values is None:
             self.dropped[row] = Reason.BAD_LENGTH
             return None
+        if rule.binary is None and b"\0" in data.rstrip(b" \0"):
+            self.noted.append((row, Reason.REPAIRED_NUL))
         return _attribute(code, values)
 
 
@@ -280,15 +292,23 @@ def _time(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)
 
 
-def _problems(table: ElementTable, dropped: dict[int, Reason]) -> Problems:
+def _problems(table: ElementTable, writer: _Writer) -> Problems:
+    """Count what was dropped, what else is to be said of elements, and what the table's notes say."""
+    notes = ((note.row, Reason(note.reason)) for note in table.notes)
     problems = Problems()
-    for row, reason in dropped.items():
-        tag = int(table.tag[row])
-        keywords, item = [element_name(tag)], int(table.item[row])
-        while item != ROOT:
-            sequence = int(table.item_sequence[item])
-            keywords.append(element_name(int(table.tag[sequence])))
-            item = int(table.item[sequence])
-        label = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-        problems.add(Problem(reason, ".".join(reversed(keywords)), label, VR_CODES[int(table.vr[row])]))
+    for row, reason in (*writer.dropped.items(), *writer.noted, *notes):
+        problems.add(Problem(reason, *_place(table, row)))
     return problems
+
+
+def _place(table: ElementTable, row: int) -> tuple[str, str, str]:
+    """Path, tag and VR of an element, as a ``Problem`` has them; none of what is noted of a file."""
+    if row < 0:
+        return "", "", ""
+    tag = int(table.tag[row])
+    keywords, item = [element_name(tag)], int(table.item[row])
+    while item != ROOT:
+        sequence = int(table.item_sequence[item])
+        keywords.append(element_name(int(table.tag[sequence])))
+        item = int(table.item[sequence])
+    return ".".join(reversed(keywords)), format_tag(tag), VR_CODES[int(table.vr[row])]

@@ -226,10 +226,17 @@ def _supersede(table: ElementTable, paths: Paths, rows: npt.NDArray[np.int64]) -
     before, after = rows[falls], rows[falls + 1]
     if not np.any((table.item[before] == table.item[after]) & (table.instance[before] == table.instance[after])):
         return
-    holder = np.where(table.item[rows] == ROOT, -1 - table.instance[rows], table.item[rows])
-    order = np.lexsort((tag, holder))
-    same = (holder[order][1:] == holder[order][:-1]) & (tag[order][1:] == tag[order][:-1])
-    earlier = rows[order[:-1][same]]
+    earlier = superseded(table, rows)
     earlier = earlier[paths.place[earlier] != Place.NOT_DATA]
     paths.set(earlier, Place.SUPERSEDED, Reason.DUPLICATE)
     paths.node[earlier] = NO_NODE
+
+
+def superseded(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Which of some elements are followed by another with the same tag in the same data set."""
+    tag = table.tag.take(rows)
+    holder = np.where(table.item[rows] == ROOT, -1 - table.instance[rows], table.item[rows])
+    order = np.lexsort((tag, holder))
+    same = (holder[order][1:] == holder[order][:-1]) & (tag[order][1:] == tag[order][:-1])
+    earlier: npt.NDArray[np.int64] = rows[order[:-1][same]]
+    return earlier

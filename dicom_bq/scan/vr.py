@@ -126,7 +126,8 @@ def resolve_us_or_ss(table: ElementTable) -> ElementTable:
     if not len(open_rows):
         return table
     vr = table.vr.copy()
-    rows = np.flatnonzero((table.tag == PIXEL_REPRESENTATION) & (table.length > 0))
+    rows = _last_of_each(table, np.flatnonzero(table.tag == PIXEL_REPRESENTATION))
+    rows = rows[table.length[rows] > 0]
     values = _signs(table, rows)
     signed = dict(zip(containers(table, rows).tolist(), values.tolist(), strict=True))
     at_root = np.zeros(table.instances, np.bool_)
@@ -137,6 +138,12 @@ def resolve_us_or_ss(table: ElementTable) -> ElementTable:
         is_signed[number] = nearest(table, int(open_rows[number]), signed, default=bool(is_signed[number]))
     vr[open_rows] = np.where(is_signed, SS, US)
     return replace(table, vr=vr)
+
+
+def _last_of_each(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Of elements of one tag the last in each data set, which is the one that counts (PS3.5 7.1 allows one)."""
+    backwards = rows[::-1]
+    return backwards[np.unique(containers(table, backwards), return_index=True)[1]]
 
 
 def _signs(table: ElementTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
