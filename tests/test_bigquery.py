@@ -168,7 +168,18 @@ def test_a_replaced_table_keeps_its_shape_whatever_the_case_of_its_columns(fake:
     made(fake, [text("sopinstanceuid"), text("studydate", kind="DATE"), text("mine")])
     fake.catalog.patch_table(("p1", "ds", "t"), {"clustering": {"fields": ["studydate"]}}, None)
     write(fake, TRUNCATE, [ONE])
-    assert fake.table("ds.t").resource["clustering"] == {"fields": ["StudyDate"]}
+    assert fake.table("ds.t").resource["clustering"] == {"fields": ["studydate"]}
+    assert [field["name"] for field in fake.table("ds.t").fields if field["type"] == "DATE"] == ["studydate"]
+
+
+def test_a_replaced_table_keeps_its_partitions_whatever_the_case_of_their_column(fake: FakeBigQuery) -> None:
+    partitions = {"type": "MONTH", "field": "studydate"}
+    body = {"tableReference": {"tableId": "t"}, "timePartitioning": partitions}
+    body["schema"] = {"fields": [text("studydate", kind="DATE"), text("mine")]}
+    fake.catalog.create_table(("p1", "ds", "t"), body)
+    write(fake, TRUNCATE, [ONE])
+    assert fake.table("ds.t").resource["timePartitioning"] == partitions
+    assert uids(fake) == ["1.1"]
 
 
 def test_rows_without_the_column_of_the_partitions(fake: FakeBigQuery) -> None:

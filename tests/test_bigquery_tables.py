@@ -81,11 +81,11 @@ def test_replacing_is_ours_and_loading_is_in_the_tables_order(table: list[Field]
     assert set(paths(ours)) <= set(paths(files))
 
 
-def test_replacing_carries_descriptions_and_policy_tags_over() -> None:
+def test_replacing_carries_spelling_descriptions_and_policy_tags_over() -> None:
     table = [field("A", description="mine", policyTags={"names": [TAG]}), record("S", field("y", description="deep"))]
     ours = [field("a", description="ours"), record("S", field("y"), field("z", description="new"))]
     assert replaced(table, ours) == [
-        field("a", description="mine", policyTags={"names": [TAG]}),
+        field("A", description="mine", policyTags={"names": [TAG]}),
         record("S", field("y", description="deep"), field("z", description="new")),
     ]
 

@@ -50,7 +50,8 @@ def extended(existing: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
 def replaced(existing: Sequence[Field], ours: Sequence[Field]) -> list[Field]:
     """Our fields with the spelling, descriptions and policy tags that columns of the same name have.
 
-    Partitions and clustering name columns as they are spelled. WRITE_TRUNCATE loses both unless the job's schema has them:
+    Partitions and clustering name columns as they are spelled. WRITE_TRUNCATE loses the others unless the job's
+    schema has them:
     https://cloud.google.com/bigquery/docs/column-level-security-intro#limitations
     """
     known = {item["name"].lower(): item for item in existing}
