@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -136,6 +137,30 @@ def test_a_bug_is_told_without_values(run: Run, archive: Path, monkeypatch: pyte
     assert "a bug: ZeroDivisionError" in done.err
     assert "test_cli.py" in done.err
     assert "SECRET" not in done.err
+
+
+SHORTAGES = [
+    MemoryError(),
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    RuntimeError("can't start new thread"),
+    ImportError("libarrow.so.2200: failed to map segment from shared object"),
+]
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=repr)
+@pytest.mark.parametrize("place", ["dicom_bq.job.export", "dicom_bq.scan.files.scan_files"])
+def test_too_little_memory_is_no_bug(
+    run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    done = run("export", archive, "x.parquet", "-q")
+    assert (done.code, done.out) == (71, "")
+    assert done.err.startswith("dicom-bq: there is not enough memory. Give this process more")
+    assert done.err.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["archive"]
 
 
 def test_python_m() -> None:
