@@ -31,18 +31,20 @@ from dicom_bq.errors import (
     InternalError,
     MissingDependencyError,
     OperationWarning,
+    OutOfMemoryError,
     ScanError,
     SchemaError,
     SchemaLimitError,
     UsageError,
     WorkerError,
+    is_shortage,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FAILED, USAGE, DESTINATION, BUG, TERMINATED = 1, 2, 3, 70, 128 + signal.SIGTERM
-"""Exit codes; the last two are sysexits.h's EX_SOFTWARE, and what the shell makes of a signal."""
+FAILED, USAGE, DESTINATION, BUG, MEMORY, TERMINATED = 1, 2, 3, 70, 71, 128 + signal.SIGTERM
+"""Exit codes; the last three are sysexits.h's EX_SOFTWARE and EX_OSERR, and what the shell makes of a signal."""
 
 EXIT_CODES: Mapping[type[DicomBqError], int] = {
     DestinationError: DESTINATION,
@@ -52,6 +54,7 @@ EXIT_CODES: Mapping[type[DicomBqError], int] = {
     SchemaError: USAGE,
     ScanError: FAILED,
     WorkerError: BUG,
+    OutOfMemoryError: MEMORY,
     CancelledError: TERMINATED,
 }
 """By class of error; the first that fits."""
@@ -78,7 +81,7 @@ class _Program(click.Group):
     cls=_Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 everything was exported, 1 some files failed (or schemas differ), 2 usage, "
-    "3 the destination refused.",
+    "3 the destination refused, 70 a bug, or worker processes that keep ending, 71 too little memory.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def dicom_bq() -> None:
@@ -144,6 +147,8 @@ def stopped(word: str, error: BaseException) -> str:
 
 def _told(talk: Talk, error: Exception) -> int:
     """Say what ended a command; returns the exit code."""
+    if is_shortage(error):
+        error = OutOfMemoryError()
     if isinstance(error, click.ClickException):
         if talk.form == "json":
             talk.complain(error.format_message())

@@ -15,6 +15,7 @@ patients'.
     │   └── DestinationConflictError   its table has a column of another type; a SchemaConflictError too
     ├── WorkerError          processes that read files end
     ├── CancelledError       somebody has asked the job to stop
+    ├── OutOfMemoryError     the system has no more memory for this process
     ├── InternalError        a bug in this package
     └── MissingDependencyError   an extra is not installed
 """
@@ -22,6 +23,8 @@ patients'.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -185,6 +188,27 @@ class CancelledError(DicomBqError):
 
 class OperationWarning(UserWarning):
     """What ``dicom-bq operations`` should show of an export cannot be kept; the export goes on."""
+
+
+class OutOfMemoryError(DicomBqError):
+    """The system has no more memory for this process."""
+
+    template = (
+        "there is not enough memory. Give this process more (ulimit -v, the container's limit), or use fewer processes "
+        "(--workers 1), and run the same command again"
+    )
+
+
+_SHORTAGES = (os.strerror(errno.ENOMEM), "failed to map segment", "can't start new thread")
+"""In what Python, glibc's dynamic linker (wrapped in an ImportError) and the system say for want of memory."""
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an exception comes from too little memory."""
+    if isinstance(error, MemoryError):
+        return True
+    is_system = isinstance(error, ImportError | OSError | RuntimeError)
+    return is_system and any(shortage in str(error) for shortage in _SHORTAGES)
 
 
 class InternalError(DicomBqError):

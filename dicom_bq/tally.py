@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dicom_bq.errors import InternalError
+from dicom_bq.errors import InternalError, OutOfMemoryError, is_shortage
 from dicom_bq.problems import Problems
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ class Tally:
 
     def broken(self, uri: str, error: Exception) -> None:
         """Count a file that meets a bug. The exception's own text may quote the file, so only its place is kept."""
+        if is_shortage(error):
+            self.fatal(uri, OutOfMemoryError())
+            return
         frame = traceback.extract_tb(error.__traceback__)[-1]
         bug = InternalError(kind=type(error).__name__, where=f"{Path(frame.filename).name}:{frame.lineno}")
         self.bug = self.bug or bug.with_traceback(error.__traceback__)

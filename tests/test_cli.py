@@ -189,6 +189,30 @@ def test_a_process_whose_stdout_is_on_a_full_disk() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+SHORTAGES = [
+    MemoryError(),
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    RuntimeError("can't start new thread"),
+    ImportError("libarrow.so.2200: failed to map segment from shared object"),
+]
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=repr)
+@pytest.mark.parametrize("place", ["dicom_bq.job.export", "dicom_bq.scan.files.scan_files"])
+def test_too_little_memory_is_no_bug(
+    run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    done = run("export", archive, "x.parquet", "-q")
+    assert (done.code, done.out) == (71, "")
+    assert done.err.startswith("dicom-bq: there is not enough memory. Give this process more")
+    assert done.err.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["archive"]
+
+
 def test_python_m() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dicom_bq", "--help"], capture_output=True, text=True, check=True, cwd=PACKAGE.parent

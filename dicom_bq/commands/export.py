@@ -118,7 +118,8 @@ def export(
       dicom-bq export archive/ archive.duckdb --async
 
     Exit codes: 0 all files were exported; 1 some failed, the others were exported; 2 usage; 3 the destination
-    refused, and is as it was. Files that are not DICOM, and DICOMDIRs, are skipped and counted.
+    refused, and is as it was; 70 a bug, or worker processes that keep ending; 71 too little memory. Files that are
+    not DICOM, and DICOMDIRs, are skipped and counted.
 
     An export that was interrupted, in whatever way, goes on where it was when the same command is run again.
     """  # noqa: D301 (click reads the \b: keep these lines as they are)

@@ -86,6 +86,7 @@ OF_CLASS: Mapping[type[BaseException], Code] = {
     ArchiveError: Code.DATA_LOSS,
     errors.FatalFileError: Code.INTERNAL,
     errors.WorkerError: Code.RESOURCE_EXHAUSTED,
+    errors.OutOfMemoryError: Code.RESOURCE_EXHAUSTED,
     MemoryError: Code.RESOURCE_EXHAUSTED,
     Exception: Code.INTERNAL,
     BaseException: Code.CANCELLED,  # KeyboardInterrupt and SystemExit: somebody wants the end
