@@ -16,7 +16,7 @@ from dicom_bq.errors import ScanError, UsageError
 from dicom_bq.mapping import format_tag, tag_name
 from dicom_bq.problems import Place, Problems, Reason
 from dicom_bq.report import problem_lines
-from dicom_bq.sources.files import printable
+from dicom_bq.sources.files import as_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,7 @@ class Inspection:
     def to_dict(self) -> dict[str, Any]:
         """For programs."""
         return {
-            "uri": printable(self.uri),
+            "uri": as_text(self.uri),
             "readable": self.readable,
             "outcome": self.outcome,
             "dictionary": dictionary.edition(),

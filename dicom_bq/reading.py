@@ -19,7 +19,7 @@ from dicom_bq.progress import Progress, Progressed, silent
 from dicom_bq.read_options import ReadOptions, check_options
 from dicom_bq.report import ReadReport
 from dicom_bq.rowsfile import NO_FILE, NOWHERE, SpillFile
-from dicom_bq.sources.files import listing, printable
+from dicom_bq.sources.files import as_text, listing
 from dicom_bq.sources.spool import Spool
 from dicom_bq.spill import Spill, SpilledBatch
 from dicom_bq.stats import stats_of
@@ -285,7 +285,7 @@ class Reading:
             numeric_strings=self.options.get("numeric_strings", "text"),
             include_source_store=self.options.get("include_source_store", False),
         )
-        return build(scanned.table, self.schema, options, [printable(uri) for uri in scanned.uris])
+        return build(scanned.table, self.schema, options, [as_text(uri) for uri in scanned.uris])
 
     def _build_json(self, scanned: Scanned) -> JsonRows:
         from dicom_bq.columns.jsonmodel import build_json
@@ -293,7 +293,7 @@ class Reading:
         return build_json(
             scanned.table,
             [(uri, scanned.members.get(uri)) for uri in scanned.uris],
-            names=[printable(uri) for uri in scanned.uris],
+            names=[as_text(uri) for uri in scanned.uris],
             max_sequence_bytes=self.options.get("max_sequence_bytes"),
             include_source_store=self.options.get("include_source_store", False),
         )

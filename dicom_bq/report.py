@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dicom_bq.outcomes import number_of
 from dicom_bq.problems import REPAIRS, Problem, Problems, Reason
 from dicom_bq.progress import Progressed
-from dicom_bq.sources.files import printable
+from dicom_bq.sources.files import as_text, printable
 
 if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Failure, Skipped
@@ -271,7 +271,7 @@ def _number(count: int, noun: str) -> str:
 
 
 def _outcome(outcome: Failure | Skipped) -> dict[str, str]:
-    return {"uri": printable(outcome.uri), "code": outcome.code, "reason": outcome.reason}
+    return {"uri": as_text(outcome.uri), "code": outcome.code, "reason": outcome.reason}
 
 
 def _object(facts: Mapping[str, Any]) -> Iterator[str]:

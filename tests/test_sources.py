@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 import socket
@@ -18,9 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dicom_bq
+from dicom_bq.cli import main
 from dicom_bq.errors import UsageError
+from dicom_bq.inspect import inspect_file
 from dicom_bq.report import ReadReport
-from dicom_bq.sources.files import expand, printable
+from dicom_bq.sources.files import as_text, expand, printable
 from dicom_bq.sources.patterns import parse
 from dicom_bq.sources.runs import in_order
 from tests.instances import instance
@@ -374,6 +377,50 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert listed(found) == listed("d/*.dcm") == [found]
     assert printable(found) == r"d/CT\xff\xe9.dcm"
     assert printable("é.dcm") == "é.dcm"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb", r"a\nb"),
+        ("a\rb\t", r"a\rb\t"),
+        ("\x1b[31m\x07\x7f", r"\x1b[31m\x07\x7f"),
+        ("\x85\x9b", r"\x85\x9b"),
+        ("\u2028\u2029\u202e\u2066\u200f\u061c", r"\u2028\u2029\u202e\u2066\u200f\u061c"),
+        ("日本 \u200d.dcm", "日本 \u200d.dcm"),
+    ],
+)
+def test_controls_in_a_name_are_escaped_for_people_and_not_in_data(name: str, shown: str) -> None:
+    assert printable(name) == shown
+    assert as_text(name) == name
+
+
+FORGED = "bad\n  200 exported\x1b[31m\u2028.dcm"
+
+
+@pytest.mark.parametrize("where", ["a file", "a member", "a duplicate"])
+def test_a_name_forges_no_line(where: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    readable = instance(tmp_path / "d", "1.2.3").read_bytes()
+    content = readable if where == "a duplicate" else readable[:-1]
+    if where == "a member":
+        with zipfile.ZipFile("d/a.zip", "w") as archive:
+            archive.writestr(FORGED, content)
+    else:
+        (tmp_path / "d" / FORGED).write_bytes(content)
+    main(["export", "d", "o.parquet", "--report", "r.json", "--include-source-store", "--deduplicate"])
+    said = capfd.readouterr().err
+    assert "\x1b" not in said
+    assert not any(line.startswith("  200 exported") for line in said.splitlines())
+    report = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    name = f"d/a.zip!/{FORGED}" if where == "a member" else f"d/{FORGED}"
+    if where == "a duplicate":
+        assert [skipped["uri"] for skipped in report["skipped"]] == [name]
+        main(["export", f"d/{FORGED}", "p.parquet", "--include-source-store"])
+        assert pq.read_table("p.parquet")["SourceDicomStore"].to_pylist() == [name]
+    else:
+        assert [failure["uri"] for failure in report["failures"]] == [name]
+        assert inspect_file(name).to_dict()["uri"] == name
+        assert inspect_file(name).to_text().splitlines()[-1].startswith(printable(name))
     with pytest.raises(UsageError, match=r"x\\xff does not exist"):
         expand([os.fsdecode(b"x\xff")])
 

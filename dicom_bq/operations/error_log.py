@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dicom_bq.errors import UsageError
 from dicom_bq.operations.codes import code_of_failure
-from dicom_bq.sources.files import printable
+from dicom_bq.sources.files import as_text
 
 if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Failure
@@ -75,4 +75,4 @@ def sample_of(failure: Failure) -> dict[str, Any]:
 
 def _entry(failure: Failure, name: str) -> dict[str, Any]:
     error = {"code": int(code_of_failure(failure)), "message": failure.reason}
-    return {name: printable(failure.uri), "error": error}
+    return {name: as_text(failure.uri), "error": error}

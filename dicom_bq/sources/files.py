@@ -2,7 +2,7 @@
 
 Listing streams: names are sorted in runs, a directory at a time, and so are the files that sources and lists name.
 A URI here is a path as the caller spelled its beginning; bytes that are not UTF-8 are in it as ``os.fsdecode`` gives
-them, see ``printable``.
+them, see ``as_text``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dicom_bq.errors import UsageError
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
 from dicom_bq.sources.lists import check_list, is_list, read_list
 from dicom_bq.sources.members import SEPARATOR, ArchiveLimits, Kind
-from dicom_bq.sources.names import printable
+from dicom_bq.sources.names import as_text, printable
 from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern, has_wildcard, parse
 from dicom_bq.sources.runs import Kept, in_order
 from dicom_bq.sources.spool import Spool
 from dicom_bq.sources.trees import Archive, Tree, above
 from dicom_bq.sources.walk import BESIDE_A_DIRECTORY, Found, Listing, Unreadable
 
-__all__ = ["expand", "listing", "printable"]
+__all__ = ["as_text", "expand", "listing", "printable"]
 
 DIRECTORIES_REMEMBERED = 4096
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 
-def printable(uri: str) -> str:
-    r"""A URI as text that any output can hold: bytes that are not UTF-8 become ``\xNN``.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""C0, DEL and C1, line and paragraph separators, and what turns the direction of text round (Unicode TR 9, 2)."""
+
+
+def as_text(uri: str) -> str:
+    r"""A URI as data that any output can hold, rows and JSON: bytes that are not UTF-8 become ``\xNN``.
 
     >>> import os
-    >>> printable(os.fsdecode(b"CT\xff.dcm"))
+    >>> as_text(os.fsdecode(b"CT\xff.dcm"))
     'CT\\xff.dcm'
     """
     return uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def printable(uri: str) -> str:
+    r"""A URI as text for people, on one line: what would move the cursor, or what stands beside it, is escaped too.
+
+    >>> printable("CT\n200 exported.dcm")
+    'CT\\n200 exported.dcm'
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), as_text(uri))
