@@ -74,7 +74,10 @@ def survey(instances: Instances, *, progress: Progress = silent, **options: Unpa
 
 
 def to_arrow(instances: Instances, schema: TableSchema | None = None, **options: Unpack[ReadOptions]) -> pa.Table:
-    """Instances as a table, one row each, in the order given.
+    """Instances as a table, one row each.
+
+    Rows are in the order given, but for paths: the files of paths that follow each other are in the order of their
+    URIs, each file once.
 
     Args:
         instances: As for ``infer_schema``.

@@ -99,7 +99,10 @@ class Reading:
         return self._some(uris, functools.partial(self._scan, members=members), str)
 
     def instances(self, instances: Instances) -> Generator[Built]:
-        """Batches of datasets and of the files that paths among them stand for, in the order given."""
+        """Batches of datasets and of the files that paths among them stand for, in the order given.
+
+        The files of paths that follow each other are in the order of their URIs, each file once.
+        """
         for is_path, group in itertools.groupby(_many(instances), _is_path_not_dataset):
             yield from (self._paths if is_path else self._datasets)(group)
 

@@ -16,12 +16,13 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DT, TM
 
+from dicom_bq import dictionary
 from dicom_bq.columns.build import BuildOptions, build
 from dicom_bq.scan.datasets import scan_datasets
 from dicom_bq.scan.encode import encode
 from dicom_bq.scan.files import scan_files
 from tests.agreement import compare
-from tests.handmade import IDENTITY, explicit, explicit_file, item, meta, text
+from tests.handmade import BIG_ENDIAN, IDENTITY, explicit, explicit_file, item, meta, text
 
 
 def nested() -> Dataset:
@@ -258,6 +259,33 @@ def test_elements_after_an_encapsulated_pixel_data_are_not_read(tmp_path, touche
     table = scan_datasets([dataset])
     assert 0xFFFCFFFC not in table.tag
     assert 0x7FE00010 in table.tag
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "stored", "expected"),
+    [
+        (0x00281101, "OW", b"\0\1\xff\xff\0\3", [1, 65535, 3]),
+        (0x0018605A, "OF", b"\x3f\xc0\0\0", [1.5]),
+        (0x00189087, "OD", b"\x40\x04" + bytes(6), 2.5),
+        (0x00280009, "OW", b"\1\2\3\4", [0x01020304]),
+        (0x00280010, "OB", b"\1\2", 0x0201),  # bytes have no order
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_bytes_that_pydicom_has_read_from_big_endian(
+    tmp_path, tag: int, vr: str, stored: bytes, expected, inside
+) -> None:
+    path, value = tmp_path / "big.dcm", explicit(tag, vr, stored, order=">")
+    if inside:
+        held = b"\xff\xfe\xe0\0" + len(value).to_bytes(4, "big") + value
+        value = explicit(0x00081140, "SQ", held, order=">")
+    path.write_bytes(meta(BIG_ENDIAN) + value)
+    dataset = pydicom.dcmread(path)
+    assert all(element.value is not None for element in dataset.iterall())
+    batch = build(scan_datasets([dataset])).batch
+    assert batch.equals(build(scan_files([str(path)]).table).batch)
+    (row,) = batch.to_pylist()
+    assert (row["ReferencedImageSequence"][0] if inside else row)[dictionary.lookup(tag).keyword] == expected
 
 
 def test_a_time_zone_that_is_no_text_is_none() -> None:

@@ -98,6 +98,13 @@ def test_schema_of_datasets_and_paths_in_any_mixture(tmp_path: Path) -> None:
     assert mixed == dicom_bq.infer_schema(iter([directory, dataset(EchoTime="3"), built]))
 
 
+def test_rows_of_datasets_are_in_the_order_given_and_those_of_paths_between_them_in_theirs(tmp_path: Path) -> None:
+    plant(tmp_path, a=explicit_file(text(0x00100020, "LO", "a ")), b=explicit_file(text(0x00100020, "LO", "b ")))
+    first, second = tmp_path / "a", tmp_path / "b"
+    table = dicom_bq.to_arrow([dataset(PatientID="2"), second, first, second, dataset(PatientID="1"), second])
+    assert table["PatientID"].to_pylist() == ["2", "a", "b", "1", "b"]
+
+
 def test_one_dataset_and_one_path_need_no_list(tmp_path: Path) -> None:
     plant(tmp_path, a=explicit_file())
     assert dicom_bq.infer_schema(dataset(PatientID="1")) == schema_from_keywords(["PatientID"])

@@ -21,6 +21,7 @@ from vr_rules import Family
 INTEGER_TEXT = r"^[+-]?[0-9]+$"
 FLOAT_TEXT = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 INT64_MAX = (1 << 63) - 1
+FIRST_INEXACT = 1 << 53
 UINT64_TYPE = pa.decimal128(20, 0)
 """UV's column: all of 0 to 2**64 - 1 and nothing lost."""
 ARROW_TYPES = {Family.INTEGER: pa.int64(), Family.FLOAT: pa.float64(), Family.NUMERIC: UINT64_TYPE}
@@ -88,7 +89,9 @@ def _decode_binary(
     outside = np.zeros(len(numbers), np.bool_)
     if target is Family.FLOAT:
         with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN all the same
-            values = pa.array(numbers.astype(np.float64))
+            floats = numbers.astype(np.float64)
+        outside |= _inexact(numbers, floats)
+        values = pa.array(floats)
     elif target is Family.NUMERIC:
         outside |= numbers < 0
         values = unsigned_decimals(np.where(outside, 0, numbers).astype(np.uint64))
@@ -102,6 +105,16 @@ def _decode_binary(
         counts,
         reasons(len(rows), (Reason.BAD_LENGTH, odd), (Reason.OUT_OF_RANGE, per_element(outside, counts))),
     )
+
+
+def _inexact(numbers: npt.NDArray[Any], floats: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of some numbers are integers that a double does not hold; there is none below 2**53."""
+    inexact = np.zeros(len(numbers), np.bool_)
+    if numbers.dtype.kind != "f" and numbers.dtype.itemsize == floats.dtype.itemsize:
+        large = np.flatnonzero(np.abs(floats) >= FIRST_INEXACT)
+        pairs = zip(numbers[large].tolist(), floats[large].tolist(), strict=True)
+        inexact[large] = [number != rounded for number, rounded in pairs]  # Python compares exactly, numpy does not
+    return inexact
 
 
 def unsigned_decimals(numbers: npt.NDArray[np.uint64]) -> pa.Array:

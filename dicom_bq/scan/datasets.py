@@ -35,6 +35,8 @@ WRITTEN: Mapping[str, tuple[str, str, str]] = {
     "US or SS or OW": ("OW", "US", "SS"),
 }
 """What an element is written as of whose VR pydicom leaves two or three: bytes; numbers, and where they have a sign."""
+ORDERED_BYTES = frozenset({"OD", "OF", "OL", "OV", "OW"})
+"""VRs of bytes that have a byte order (PS3.5 7.3), and that pydicom does not turn round."""
 
 
 def scan_datasets(datasets: Iterable[Dataset]) -> ElementTable:
@@ -68,11 +70,13 @@ class _Settings:
         signed: Pixel Representation: numbers of VR "US or SS" have a sign.
         encodings: Python encodings of its Specific Character Set.
         read_by: Those that it was read with, by which pydicom decodes its text.
+        big_endian: It was read so, and pydicom leaves bytes as they were.
     """
 
     signed: bool = False
     encodings: tuple[str, ...] = (DEFAULT_REPERTOIRE,)
     read_by: tuple[str, ...] = (DEFAULT_REPERTOIRE,)
+    big_endian: bool = False
 
     def within(self, dataset: Dataset) -> _Settings:
         """Those of a data set that stands where these hold."""
@@ -81,7 +85,9 @@ class _Settings:
         representation = _stored(dataset, PIXEL_REPRESENTATION)
         signed = is_signed(*representation) if representation and representation[0] else self.signed
         read = dataset.original_character_set or encodings
-        return _Settings(signed, encodings, (read,) if isinstance(read, str) else tuple(read))
+        little_endian = dataset.original_encoding[1]
+        big_endian = self.big_endian if little_endian is None else not little_endian
+        return _Settings(signed, encodings, (read,) if isinstance(read, str) else tuple(read), big_endian)
 
 
 @dataclass(slots=True)
@@ -232,6 +238,8 @@ def _append_decoded(element: DataElement, tag: int, item: int, batch: Batch, set
     row = _append_value(item, tag, VR_NUMBER.get(name, 0), value, batch)
     if not isinstance(element.value, bytes):  # bytes may be text all the same, by the dictionary
         batch.rows.decoded.append(row)
+    elif settings.big_endian and name in ORDERED_BYTES:
+        batch.rows.swaps.append((row, row + 1))
 
 
 def _append_value(item: int, tag: int, vr: int, value: bytes, batch: Batch) -> int:

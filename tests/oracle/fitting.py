@@ -10,6 +10,7 @@ from .tables import BIGQUERY_TYPE, FLOAT, NUMBER
 from .values import (
     DoesNotFit,
     Reason,
+    fit_float,
     fit_integer,
     fit_numeric,
     parse_date,
@@ -45,7 +46,7 @@ def fit_numbers(numbers: Sequence[float], stored_vr: str, vr: str, *, repeated: 
         DoesNotFit: The column is not one of numbers, a value is out of its range, or is one too many.
     """
     fits: dict[str, Callable[..., object]] = {
-        "FLOAT": float,
+        "FLOAT": fit_float,
         "INTEGER": fit_integer,
         "NUMERIC": fit_numeric,
     }

@@ -151,6 +151,13 @@ def fit_integer(number: int) -> int:
     return number
 
 
+def fit_float(number: float) -> float:
+    """A number for a FLOAT column, which does not hold every integer of 64 bits."""
+    if isinstance(number, int) and int(float(number)) != number:
+        raise DoesNotFit(Reason.OUT_OF_RANGE)
+    return float(number)
+
+
 def fit_numeric(number: int) -> Decimal:
     """A number for the NUMERIC column of UV, which has 64 bits and no sign."""
     if not 0 <= number < 2**64:
