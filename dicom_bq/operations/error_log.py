@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dicom_bq.errors import UsageError
 from dicom_bq.operations.codes import code_of_failure
-from dicom_bq.sources.files import as_text
+from dicom_bq.sources.files import as_text, printable
 
 if TYPE_CHECKING:
     from dicom_bq.scan.outcome import Failure
