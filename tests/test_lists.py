@@ -187,6 +187,21 @@ def test_lists_have_an_identity(stdin: Callable[[bytes], None]) -> None:
     assert lists.identity("-") == lists.identity("@pipe") == "-"
 
 
+def test_a_list_from_a_named_pipe(tmp_path: Path) -> None:
+    plant(Path("d/1.dcm"), named("1"))
+    os.mkfifo("pipe")
+    program = "import sys; from dicom_bq.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "export", "@pipe", "x.parquet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        Path("pipe").write_text("d\n")
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert "1 file found: 1 exported" in said
+
+
 def test_an_export_by_a_list(tmp_path: Path) -> None:
     for number in range(20):
         plant(Path(f"d/{number:02}.dcm"), named(str(number)))
