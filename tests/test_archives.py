@@ -408,6 +408,20 @@ def test_odd_members_of_zips() -> None:
     }
 
 
+def test_directories_of_old_tars() -> None:
+    """Before POSIX a directory was a file without content whose name ends in a slash."""
+    plant(Path("a.tar"), make_tar({"d/": b"", "d/1.dcm": named("1"), "e/": b"x"}))
+    report, table = exported("a.tar")
+    assert (names_in(table), failures(report)) == (["a.tar!/d/1.dcm"], {"a.tar!/e/": "a directory with content"})
+
+
+@pytest.mark.parametrize(("name", "member"), [("n.tgz", "n"), ("n.dcm.gz", "n.dcm"), (".gz", ".gz")])
+def test_names_of_single_compressed_files(name: str, member: str) -> None:
+    plant(Path("d", name), gzip.compress(named("1")))
+    _, table = exported("d")
+    assert names_in(table) == [f"d/{name}!/{member}"]
+
+
 def test_encrypted_members() -> None:
     plant(Path("a.zip"), patched(make_zip({"x.dcm": named("1"), "y.dcm": named("2")}), CENTRAL, 8, "<H", 1))
     report, table = exported("a.zip")

@@ -119,7 +119,7 @@ class Archives:
     def _members(self, path: str, kind: Kind, source: FileSource, problem: Problem) -> Listed:
         status = os.fstat(source.descriptor)
         if kind is Kind.GZ:
-            name = os.path.basename(path)[: -len(".gz")]  # noqa: PTH119
+            name, _ = os.path.splitext(os.path.basename(path))  # noqa: PTH119, PTH122 (of .gz it is all)
             yield name, Member(path, 0, status.st_size, UNKNOWN, "gzip", status.st_mtime_ns)
             return
         if kind is not Kind.TAR_GZ:

@@ -58,7 +58,8 @@ def tar_entries(source: ByteSource, size: int) -> Iterator[Entry]:
         position = start + (0 if kind in _WITHOUT_CONTENT else _padded(length))
         if kind not in _NO_FILE:
             entry = _entry(block, kind, notes, start, length)
-            yield entry
+            if length or not entry.name.endswith("/"):  # as tar of the seventh edition wrote a directory
+                yield entry
         notes = {}
     raise ArchiveError(reason="cut off: it ends without its end mark")
 
