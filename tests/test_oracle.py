@@ -1,4 +1,4 @@
-"""The oracle itself, rule by rule: elements written by hand, and the row that a person expects of them."""
+"""Rule by rule, elements written by hand, and the row that a person expects of them: of the oracle and the product."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.agreement import build_files
 from tests.oracle import convert, differences, prune
 from tests.stored_elements import Items, StoredElement, part10
 
@@ -146,6 +147,22 @@ CASES = [
     (PATIENT_ID, "LO", b"\xe4", {"PatientID": "ä"}),
     (MODALITY, "CS", b"\xe4", {"Modality": "ä"}),
     (0x00080120, "UR", "urn:a\\b ", {"URNCodeValue": "urn:a\\b"}),
+    # Edges
+    (DATE_TIME, "DT", "99991231230000-0100", other("0008002A", "99991231230000-0100")),
+    (DATE_TIME, "DT", "2024.", other("0008002A", "2024.")),
+    (DATE_TIME, "DT", "20240131.", other("0008002A", "20240131.")),
+    (DATE_TIME, "DT", "20240101000000+0160", other("0008002A", "20240101000000+0160")),
+    (DATE_TIME, "DT", "2020-1201", other("0008002A", "2020-1201")),
+    (DATE_TIME, "DT", "20200101240000", other("0008002A", "20200101240000")),
+    (TIME, "TM", "240000", other("00080030", "240000")),
+    (0x00189073, "DS", ".", other("00189073", ".")),
+    (0x00189073, "DS", "7x", other("00189073", "7x")),
+    (0x00280010, "UV", (5,), {"Rows": 5}),
+    (0x00720083, "US", (5,), {"SelectorUVValue": [Decimal(5)]}),
+    (0x00720083, "IS", str(2**64 - 1), {"SelectorUVValue": [Decimal(2**64 - 1)]}),
+    (0x00720082, "LO", str(-(2**63)), {"SelectorSVValue": [-(2**63)]}),
+    (0x00189073, "UV", (5,), {"AcquisitionDuration": 5.0}),
+    (0x00280009, "LO", "12", other("00280009", "12")),
 ]  # fmt: skip
 
 
@@ -159,6 +176,10 @@ def test_one_element(tmp_path, case):
     path = tmp_path / "instance.dcm"
     path.write_bytes(part10([element(tag, vr, value)]))
     assert prune(convert(path).row) == META | expected
+    built, _, refused = build_files([path])
+    assert built is not None, refused
+    (made,) = built.batch.to_pylist()
+    assert prune(made) == META | expected
 
 
 def test_prune_keeps_the_number_of_items():
