@@ -18,7 +18,7 @@ from dicom_bq.plan import ExportPlan
 from dicom_bq.processors import processes
 from dicom_bq.progress import Progress, Watched, silent
 from dicom_bq.read_options import ReadOptions
-from dicom_bq.reading import ROUND_BYTES, Instances, Reading, Source
+from dicom_bq.reading import ROUND_BYTES, Instances, Reading, Source, several
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.schema_limits import NO_LIMITS
 from dicom_bq.spill import Spill, assemble, known_schema, union
@@ -126,7 +126,7 @@ def scan(
         UsageError: A source does not exist.
         SchemaError: The dictionary gives a column of the schema another type or mode.
     """
-    return InstanceStream(_several(sources), _schema(schema, options), options)
+    return InstanceStream(several(sources), _schema(schema, options), options)
 
 
 def export(
@@ -192,7 +192,7 @@ def export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
-    sources, schema = _several(sources), _schema(schema, options)
+    sources, schema = several(sources), _schema(schema, options)
     command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
     encoders = processes(options.get("workers"))
     target = resolve(destination, table=table, bigquery=bigquery, command=command, encoders=encoders)
@@ -262,7 +262,7 @@ def plan_export(
 
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
-    sources, schema = _several(sources), _schema(schema, options)
+    sources, schema = several(sources), _schema(schema, options)
     target = resolve(destination, table=table, bigquery=bigquery)
     reading = Reading(schema, options, progress=progress, selection=_selection(filter_file, deduplicate=deduplicate))
     with contextlib.closing(reading.sources(sources, exclude=_outputs(destination))) as batches:
@@ -305,11 +305,6 @@ def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | Non
     if filter_file is None and not deduplicate:
         return None
     return Selection(read_filter(filter_file) if filter_file else None, deduplicate)
-
-
-def _several(sources: Source | Iterable[Source]) -> list[Source]:
-    """Sources as they can be looked at more than once."""
-    return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
 def _command(sources: Sequence[Source], *arguments: object) -> str:

@@ -86,10 +86,11 @@ class Reading:
         Raises:
             UsageError: A source does not exist, or there is no file in any.
         """
-        several = [sources] if isinstance(sources, str | os.PathLike) else sources
         met: list[tuple[str, str]] = []
         spool = Spool(parent=self.spill.directory if self.spill else None)
-        files = listing(several, exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)), spool=spool)
+        files = listing(
+            several(sources), exclude=exclude, unreadable=lambda uri, reason: met.append((uri, reason)), spool=spool
+        )
         parts = make_parts(files, met, spool, BATCH_SIZE, self.job.chunks.starts if self.job else {})
         listed = Listing(parts, spool, self.spill.directory if self.spill else None)
         return self._files(listed, spool)
@@ -334,6 +335,11 @@ def _many(instances: Instances) -> Iterable[Instance]:
     """Several instances, or one as several: a path is not its characters, nor a dataset its elements."""
     one = _is_path(instances) or _is_dataset(instances)
     return cast("Iterable[Instance]", (instances,) if one else instances)
+
+
+def several(sources: Source | Iterable[Source]) -> list[Source]:
+    """Sources, or one of them, as they can be looked at more than once."""
+    return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
 def _is_path(instance: object) -> bool:

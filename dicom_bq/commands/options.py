@@ -91,7 +91,7 @@ def read_schema(path: str) -> TableSchema:
     from dicom_bq.schema import TableSchema
 
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         return TableSchema.from_json(text.removeprefix("\ufeff"))
     except OSError as error:
         raise click.BadParameter(f"{path}: {error.strerror}") from error  # noqa: EM102 (click's own form)

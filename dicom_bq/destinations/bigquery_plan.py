@@ -167,30 +167,26 @@ def _mode(
 
 def check_required(destination: str, before: Sequence[Field], ours: Sequence[Field]) -> None:
     """Raise DestinationConflictError, which names each, when a table needs columns that the rows lack."""
-    missing = list(missing_required(before, ours))
-    if missing:
-        raise DestinationConflictError(
-            destination=destination,
-            path=missing[0],
-            first="REQUIRED",
-            second="absent",
-            others="".join(f", so is {path}" for path in missing[1:]),
-            advice="Make it NULLABLE (ALTER TABLE ... ALTER COLUMN ... DROP NOT NULL), or use another table",
-        )
+    advice = "Make it NULLABLE (ALTER TABLE ... ALTER COLUMN ... DROP NOT NULL), or use another table"
+    _refuse_required(destination, list(missing_required(before, ours)), "absent", advice)
 
 
 def _check_fillable(destination: str, ours: Sequence[Field]) -> None:
     """Raise DestinationConflictError for a new table's column that is REQUIRED, and that no instance has."""
     columns = TableSchema.from_bigquery(ours).walk()
     empty = [path for path, _, column in columns if column.mode == REQUIRED and not column.is_ours]
-    if empty:
+    _refuse_required(destination, empty, "empty in every row", "Make it NULLABLE in the schema, or leave it out")
+
+
+def _refuse_required(destination: str, paths: Sequence[str], found: str, advice: str) -> None:
+    if paths:
         raise DestinationConflictError(
             destination=destination,
-            path=empty[0],
-            first="REQUIRED",
-            second="empty in every row",
-            others="".join(f", so is {path}" for path in empty[1:]),
-            advice="Make it NULLABLE in the schema, or leave it out",
+            path=paths[0],
+            first=REQUIRED,
+            second=found,
+            others="".join(f", so is {path}" for path in paths[1:]),
+            advice=advice,
         )
 
 
