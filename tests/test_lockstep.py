@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_bq.scan import files, heads
+from dicom_bq.scan import files, heads, rounds
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.lanes import TagSet, item_positions, words
 from dicom_bq.scan.outcome import ScanOptions
@@ -87,26 +87,24 @@ def test_walkers_agree_however_many_are_walked_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int
 ) -> None:
     monkeypatch.setattr(files, "LATER_ROUND_BYTES", later)
-    rounds: list[tuple[int, int]] = []
+    read: list[tuple[int, int]] = []
     original = heads.read_heads
-    monkeypatch.setattr(
-        files, "read_heads", lambda *given: rounds.append((len(given[0]), given[2])) or original(*given)
-    )
+    monkeypatch.setattr(rounds, "read_heads", lambda *given: read.append((len(given[0]), given[2])) or original(*given))
     long = [tmp_path / f"{number}.dcm" for number in range(5)]
     for path in long:
         path.write_bytes(part10((StoredElement(0x0040A160, "UT", "x" * 10_000),), EXPLICIT))
     paths = list(map(str, [*FIXTURES, *long]))
     few = ScanOptions(max_round_bytes=files.READ_SIZES[0] * 3)
     assert_same(scan_files(paths, few), scan_files(paths, ScanOptions(lockstep=False)))
-    assert max(count for count, size in rounds if size == files.READ_SIZES[0]) == 3
-    assert max(count for count, size in rounds if size == files.READ_SIZES[1]) == (1 if later == 1 else len(long))
+    assert max(count for count, size in read if size == files.READ_SIZES[0]) == 3
+    assert max(count for count, size in read if size == files.READ_SIZES[1]) == (1 if later == 1 else len(long))
 
 
 def test_a_long_header_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is walked twice: the pieces together are hardly more than the file."""
     read: list[int] = []
     original = heads.read_heads
-    monkeypatch.setattr(files, "read_heads", lambda *given: read.append(given[2]) or original(*given))
+    monkeypatch.setattr(rounds, "read_heads", lambda *given: read.append(given[2]) or original(*given))
     elements = [StoredElement(0x00091000 + number, "LT", "x" * 300) for number in range(1000)]
     path = tmp_path / "long.dcm"
     path.write_bytes(part10(in_order(elements), EXPLICIT))

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from dicom_bq.elements import ElementTable
 from dicom_bq.scan.batch import Batch
-from dicom_bq.scan.heads import FORMS, Place, find_data_sets, read_heads
-from dicom_bq.scan.lanes import item_positions
-from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
+from dicom_bq.scan.heads import Place
 from dicom_bq.scan.members import place_of
 from dicom_bq.scan.merge import merge, without
-from dicom_bq.scan.normalise import as_table, normalise, swap
+from dicom_bq.scan.normalise import as_table, normalise
 from dicom_bq.scan.outcome import BatchTooLargeError, Failure, Scanned, ScanOptions, Skipped
 from dicom_bq.scan.part10 import scan_file
-from dicom_bq.scan.rows import Form
+from dicom_bq.scan.rounds import FILE, Work, walk_round
 from dicom_bq.sources.members import Member
-
-Array: TypeAlias = npt.NDArray[Any]
 
 READ_SIZES = (8 << 10, 64 << 10, 256 << 10, 1 << 20)
 """Bytes read of a file in lock-step: of all at first, then more of those whose header is longer, and the most of
@@ -30,7 +24,6 @@ those that one element is too long for."""
 LATER_ROUND_BYTES = 16 << 20
 """Read together of files whose header is longer: there are few, and a step of a few lanes takes as long as one of many.
 Measured on files of every kind, with 4 MiB at first: 269 us a file if no more are read here, 244 with these."""
-FILE = len(FORMS)
 MAX_JUMPS = 8
 """Values passed over in one file; files with more are the scalar walker's."""
 
@@ -93,34 +86,6 @@ def scan_files(
     return Scanned(table, read, tuple(failures), tuple(skipped), scalar=len(pieces.odd), members=members)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """Parts of files to be walked.
-
-    Attributes:
-        number: The file; int32.
-        begin: Where in the file the header begins, or goes on behind a value that was passed over; int64.
-        offset: Where to go on now; int64.
-        form: Number in ``FORMS`` of how it is encoded; ``FILE`` for the beginning of a file, which says it; int8.
-    """
-
-    number: Array
-    begin: Array
-    offset: Array
-    form: Array
-
-    def where(self, chosen: Array | slice) -> _Work:
-        """Some of it."""
-        return _Work(self.number[chosen], self.begin[chosen], self.offset[chosen], self.form[chosen])
-
-    @classmethod
-    def of(cls, works: Sequence[_Work]) -> _Work:
-        """All of several, by number: a table's instances ascend."""
-        columns = ("number", "begin", "offset", "form")
-        whole = cls(*(np.concatenate([getattr(work, column) for work in works]) for column in columns))
-        return whole.where(np.argsort(whole.number, kind="stable"))
-
-
 def _check_size(
     files: int, tables: Sequence[ElementTable], options: ScanOptions, elements: int = 0, size: int = 0
 ) -> None:
@@ -135,7 +100,7 @@ def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions, m
     """Walk what can be walked in lock-step, within the bytes allowed of each file; the rest is in ``pieces.odd``."""
     count, limit = len(uris), options.max_header_bytes & ~1
     zero = np.zeros(count, np.int64)
-    todo = _Work(np.arange(count, dtype=np.int32), zero, zero, np.full(count, FILE, np.int8))
+    todo = Work(np.arange(count, dtype=np.int32), zero, zero, np.full(count, FILE, np.int8))
     places = [place_of(uri, members.get(uri)) for uri in uris] if members else list(map(Place, uris))
     inflated = np.array([place is None for place in places], np.bool_)
     pieces.odd += np.flatnonzero(inflated).tolist()
@@ -148,77 +113,31 @@ def _scan_lockstep(uris: Sequence[str], pieces: _Pieces, options: ScanOptions, m
 
 
 def _scan_stretch(
-    places: Sequence[Place | None], todo: _Work, limit: int, pieces: _Pieces, options: ScanOptions
-) -> _Work:
+    places: Sequence[Place | None], todo: Work, limit: int, pieces: _Pieces, options: ScanOptions
+) -> Work:
     """Walk each file to its end, or to a value that is passed over; what is to be done behind those."""
     sizes = sorted({min(size, limit) for size in READ_SIZES})
     jumped, partial, stuck = ([todo.where(slice(0))] for _ in range(3))
     together = options.max_round_bytes
     for size in sizes:
         if size == sizes[-1]:  # one element is longer than what was read last, and may be a lot longer
-            todo = _Work.of([todo, *stuck])
+            todo = Work.of([todo, *stuck])
         long = todo.offset - todo.begin + size > limit
         pieces.odd += todo.number[long].tolist()
         partial, stuck = partial[:1], stuck if size < sizes[-1] else stuck[:1]
         for part in _parts(todo.where(~long), max(1, together // size)):
-            for works, work in zip((jumped, partial, stuck), _round(places, part, size, pieces), strict=True):
-                works.append(work)
+            done = walk_round([place for number in part.number.tolist() if (place := places[number])], part, size)
+            pieces.tables += done.tables
+            pieces.odd += done.odd.tolist()
+            jumped.append(done.jumped)
+            partial.append(done.partial)
+            stuck.append(done.stuck)
             _check_size(len(places), pieces.tables, options)
-        todo, together = _Work.of(partial), max(together, LATER_ROUND_BYTES)
-    pieces.odd += [*todo.number.tolist(), *_Work.of(stuck).number.tolist()]
-    return _Work.of(jumped)
+        todo, together = Work.of(partial), max(together, LATER_ROUND_BYTES)
+    pieces.odd += [*todo.number.tolist(), *Work.of(stuck).number.tolist()]
+    return Work.of(jumped)
 
 
-def _parts(work: _Work, most: int) -> list[_Work]:
+def _parts(work: Work, most: int) -> list[Work]:
     """Work in parts that each share an arena."""
     return [work.where(slice(at, at + most)) for at in range(0, len(work.number), most)]
-
-
-def _round(places: Sequence[Place | None], work: _Work, size: int, pieces: _Pieces) -> tuple[_Work, _Work, _Work]:
-    """Read some bytes of each file and walk them.
-
-    Returns:
-        What is to be done behind values that were passed over; where the walk goes on with the bytes that follow; and
-        where it has not got anywhere without more of them.
-    """
-    heads = read_heads([place for number in work.number.tolist() if (place := places[number])], work.offset, size)
-    found = find_data_sets(heads, np.flatnonzero(work.form == FILE))
-    verdict = np.full(len(work.number), Verdict.ODD, np.uint8)
-    verdict[found.unfinished] = Verdict.UNFINISHED
-    stop, form = heads.end.copy(), work.form.copy()
-    tables: list[ElementTable] = []
-
-    candidates: dict[bool, Array] = {}
-
-    def walk(files: Array, start: Array, end: Array, missing: Array, encoding: Form) -> None:
-        if len(files):
-            big = encoding.big_endian
-            if big not in candidates:
-                candidates[big] = item_positions(heads.arena, big_endian=big)
-            span = Span(start[files], end[files], missing[files])
-            walked = walk_lockstep(heads.arena, span, encoding, candidates[big])
-            verdict[files], stop[files] = walked.verdict, walked.stop
-            table = swap(walked.table, np.arange(len(walked.table))) if encoding.big_endian else walked.table
-            tables.insert(0, replace(table, instance=work.number[files[table.instance]]))
-
-    for number, encoding in enumerate(FORMS):
-        form[found.forms[encoding]] = number
-    readable, first = heads.missing >= 0, work.form == FILE
-    start = np.where(first, found.start, heads.start)
-    for number, encoding in enumerate(FORMS[1:], 1):
-        walk(np.flatnonzero(readable & (form == number)), start, heads.end, heads.missing, encoding)
-    # Meta information is explicit little endian, so mostly of one piece with its data set; else a piece of its own.
-    alone = first & (form > 0) & (verdict <= Verdict.PARTIAL) & (found.start > found.meta)
-    behind, before = stop.copy(), verdict[alone]
-    end, missing = np.where(alone, found.start, heads.end), np.where(alone, 0, heads.missing)
-    start = np.where(first, found.meta, heads.start)
-    walk(np.flatnonzero(readable & (form == 0) | alone), start, end, missing, FORMS[0])
-    verdict[alone], stop[alone] = np.maximum(verdict[alone], before), behind[alone]
-    pieces.tables += tables
-    pieces.odd += work.number[verdict == Verdict.ODD].tolist()
-    after = work.offset + stop - heads.start
-    return (
-        _Work(work.number, after, after, form).where(verdict == Verdict.JUMPED),
-        _Work(work.number, work.begin, after, form).where(verdict == Verdict.PARTIAL),
-        work.where(verdict == Verdict.UNFINISHED),
-    )

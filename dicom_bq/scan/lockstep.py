@@ -96,6 +96,10 @@ class Span:
     end: Array
     missing: Array
 
+    def where(self, chosen: Array) -> Span:
+        """Those of some files."""
+        return Span(self.start[chosen], self.end[chosen], self.missing[chosen])
+
 
 @dataclass(frozen=True, slots=True)
 class Walked:
