@@ -16,9 +16,10 @@ import numpy.typing as npt
 from dicom_bq.elements import ElementTable
 from dicom_bq.scan.heads import FORMS, DataSets, Heads, Place, find_data_sets, read_heads
 from dicom_bq.scan.lanes import item_positions
-from dicom_bq.scan.lockstep import Span, Verdict, walk_lockstep
+from dicom_bq.scan.lockstep import walk_lockstep
 from dicom_bq.scan.normalise import swap
 from dicom_bq.scan.rows import Form
+from dicom_bq.scan.verdicts import Span, Verdict
 
 Array: TypeAlias = npt.NDArray[Any]
 
