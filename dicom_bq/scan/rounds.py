@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dicom_bq.elements import ElementTable
-from dicom_bq.scan.heads import FORMS, DataSets, Heads, Place, find_data_sets, read_heads
+from dicom_bq.scan.data_sets import FORMS, DataSets, find_data_sets
+from dicom_bq.scan.heads import Heads, Place, read_heads
 from dicom_bq.scan.lanes import item_positions
 from dicom_bq.scan.lockstep import walk_lockstep
 from dicom_bq.scan.normalise import swap
