@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_real_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def no_real_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What programs keep of a user is kept elsewhere, also by fixtures that are made before a test."""
+    directory = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        yield
+        monkeypatch.setenv("XDG_STATE_HOME", str(directory))
+        yield directory
 
 
 @pytest.fixture(autouse=True)
-def state_home(no_real_state: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state_home(no_real_state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Directory for that, of one test."""
-    directory = tmp_path_factory.mktemp("state")
+    # Not one of pytest's, which lists thousands of them for the next number.
+    directory = Path(tempfile.mkdtemp(dir=no_real_state))
     monkeypatch.setenv("XDG_STATE_HOME", str(directory))
     return directory
 
