@@ -20,6 +20,10 @@ from dicom_bq.cli import main
 for module in pkgutil.walk_packages(dicom_bq.__path__, "dicom_bq."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
+# What each child would otherwise load, or make, for itself.
+import duckdb, encodings.ascii, html.entities, pyarrow.pandas_compat
+from dicom_bq.scan.lanes import tag_sets
+tag_sets()
 dicom_bq.schema_from_keywords(["PatientName"]).to_bigquery()
 dicom_bq.TableSchema.from_bigquery([{"name": "PatientName", "type": "STRING"}])
 

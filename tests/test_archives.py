@@ -473,7 +473,7 @@ def test_changed_bytes(name: str) -> None:
     content = MAKERS[name]({"1.dcm": named("1")})
     plant(Path("beside.dcm"), named("beside"))
     for at in range(0, len(content), max(1, len(content) // 150)):
-        for value in (0, 0xFF, content[at] ^ 1):
+        for value in {0, 0xFF, content[at] ^ 1} - {content[at]}:
             plant(Path(name), content[:at] + bytes([value]) + content[at + 1 :])
             report = survey([name, "beside.dcm"])
             assert adds_up(report)

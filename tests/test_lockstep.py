@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dicom_bq.scan import files, heads, rounds
 from dicom_bq.scan.files import scan_files
 from dicom_bq.scan.lanes import TagSet, item_positions, words
-from dicom_bq.scan.outcome import ScanOptions
+from dicom_bq.scan.outcome import Scanned, ScanOptions
 from tests import malformed
 from tests.stored_elements import EXPLICIT, IMPLICIT, Items, StoredElement, part10
 from tests.walkers import assert_same, both
@@ -29,17 +29,27 @@ def test_walkers_agree_on_the_fixtures() -> None:
     assert together.scalar < len(FIXTURES) / 2, "most files are walked in lock-step"
 
 
+@pytest.fixture(scope="module")
+def corpus() -> Scanned:
+    """What the scalar walker, which does not know of rounds, reads of the corpus."""
+    paths = sorted(path for path in Path(os.environ["DICOM_BQ_CORPUS"]).rglob("*") if path.is_file())
+    return scan_files(list(map(str, paths)), ScanOptions(lockstep=False))
+
+
 @pytest.mark.corpus
 @pytest.mark.skipif("DICOM_BQ_CORPUS" not in os.environ, reason="DICOM_BQ_CORPUS is not set")
-def test_walkers_agree_on_the_corpus() -> None:
-    paths = sorted(path for path in Path(os.environ["DICOM_BQ_CORPUS"]).rglob("*") if path.is_file())
-    together, alone = both(paths)
-    assert_same(together, alone)
+def test_walkers_agree_on_the_corpus(corpus: Scanned) -> None:
+    together = scan_files(files_of(corpus))
+    assert_same(together, corpus)
     odd = together.scalar - len(together.skipped) - len(together.failures)
     assert odd <= 0.05 * len(together.uris), "95 % of what can be read is read in lock-step"
 
 
-@pytest.mark.parametrize("name", sorted(malformed.CASES))
+DEEP = frozenset(name for name in malformed.CASES if name.startswith("100,000 nested sequences"))
+"""They take seconds, and test_malformed.py holds the walkers against each other on every case it reads, these too."""
+
+
+@pytest.mark.parametrize("name", sorted(malformed.CASES.keys() - DEEP))
 def test_walkers_agree_on_hostile_files(name: str, tmp_path: Path) -> None:
     path = tmp_path / "hostile.dcm"
     path.write_bytes(malformed.CASES[name].build())
@@ -52,34 +62,48 @@ def test_company_changes_nothing() -> None:
     assert_same(*both(paths))
 
 
+def files_of(scanned: Scanned) -> list[str]:
+    """The files that were scanned, in their order."""
+    return sorted([*scanned.uris, *(one.uri for one in (*scanned.failures, *scanned.skipped))])
+
+
 LARGE = 1 << 20
 """Bytes of a file that takes seconds; one of them will do."""
 SIZES = [(512, 1024, 2048, 1 << 20), (1 << 10, 1 << 14), (700, 1 << 20)]
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
+    """What the scalar walker, which does not know of rounds, reads of fixtures and hostile files."""
+    folder, large, paths = tmp_path_factory.mktemp("hostile"), 0, [*FIXTURES]
+    for number, (name, case) in enumerate(malformed.CASES.items()):
+        data = case.build()
+        large += (is_large := len(data) >= LARGE or name in DEEP)
+        if not is_large or large == 1:
+            paths.append(folder / f"{number}.dcm")
+            paths[-1].write_bytes(data)
+    assert len(paths) - len(FIXTURES) > len(malformed.CASES) / 2
+    return scan_files(sorted(map(str, paths)), ScanOptions(lockstep=False))
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 def test_walkers_agree_whatever_is_read_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
+    hostile: Scanned, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(files, "READ_SIZES", sizes)
-    hostile = [tmp_path / f"{number}.dcm" for number in range(len(malformed.CASES))]
-    for path, case in zip(hostile, malformed.CASES.values(), strict=True):
-        path.write_bytes(case.build())
-    large = [path for path in hostile if path.stat().st_size >= LARGE]
-    few = [path for path in hostile if path not in large[1:]]
-    assert len(few) > len(hostile) / 2
-    assert_same(*both([*FIXTURES, *few]))
+    assert_same(scan_files(files_of(hostile)), hostile)
 
 
 @pytest.mark.corpus
 @pytest.mark.skipif("DICOM_BQ_CORPUS" not in os.environ, reason="DICOM_BQ_CORPUS is not set")
 @pytest.mark.parametrize("sizes", SIZES)
-def test_walkers_agree_on_the_corpus_in_pieces(monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]) -> None:
+def test_walkers_agree_on_the_corpus_in_pieces(
+    corpus: Scanned, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
+) -> None:
     monkeypatch.setattr(files, "READ_SIZES", sizes)
-    paths = sorted(path for path in Path(os.environ["DICOM_BQ_CORPUS"]).rglob("*") if path.is_file())
-    together, alone = both(paths)
-    assert_same(together, alone)
-    assert together.scalar < alone.scalar / 2
+    together = scan_files(files_of(corpus))
+    assert_same(together, corpus)
+    assert together.scalar < corpus.scalar / 2
 
 
 @pytest.mark.parametrize("later", [1, 16 << 20])

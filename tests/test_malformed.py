@@ -42,6 +42,7 @@ from tests.handmade import (
     text,
     truncations,
 )
+from tests.walkers import assert_same
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures/dicom"
 SECONDS = 60  # catches hangs; measures nothing, and the machine may be busy
@@ -92,7 +93,7 @@ def read_twice(paths: Sequence[Path]) -> tuple[Scanned, list[dict]]:
     """Read with either walker: they must not differ, whatever the bytes."""
     scanned, rows = read(paths)
     alone, same = read(paths, lockstep=False)
-    assert (scanned.uris, scanned.failures, scanned.skipped) == (alone.uris, alone.failures, alone.skipped)
+    assert_same(scanned, alone)
     assert repr(rows) == repr(same)  # by text, because NaN is not equal to itself
     return scanned, rows
 
