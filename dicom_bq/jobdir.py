@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from dicom_bq.chunks import Chunks
-from dicom_bq.errors import DestinationError
+from dicom_bq.errors import DestinationError, shortages
 from dicom_bq.journal import Journal, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
@@ -271,7 +271,8 @@ def _session(path: Path) -> int:
 @contextlib.contextmanager
 def _refusals(path: Path) -> Iterator[None]:
     try:
-        yield
+        with shortages():
+            yield
     except BlockingIOError as error:
         reason = "another process is at this job"
         advice = "Wait for it to end; or choose another output, or another --job-dir"

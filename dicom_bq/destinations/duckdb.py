@@ -298,7 +298,7 @@ class DuckDBTable:
         try:
             import duckdb
         except ImportError as error:
-            raise MissingDependencyError(package="duckdb", extra="duckdb") from error
+            raise MissingDependencyError.of(error, "duckdb", "duckdb") from error
         try:
             yield duckdb
         except duckdb.Error as error:
