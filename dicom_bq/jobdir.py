@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from dicom_bq.chunks import Chunks
 from dicom_bq.errors import DestinationError, shortages
-from dicom_bq.journal import Journal, sync_directory
+from dicom_bq.jobfiles import FAILURES, JOURNAL, OURS, SKIPPED
+from dicom_bq.journal import Journal, Place, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
 from dicom_bq.report_record import from_record, to_record
@@ -30,7 +30,6 @@ from dicom_bq.rowsfile import DamagedRowsError, SpillFile
 from dicom_bq.scan.outcome import Failure, Skipped
 from dicom_bq.sources.files import printable
 from dicom_bq.spill import Spill
-from dicom_bq.tally import FAILURES, SKIPPED
 
 if TYPE_CHECKING:
     from dicom_bq.read_options import ReadOptions
@@ -39,11 +38,8 @@ if TYPE_CHECKING:
 
 Tell: TypeAlias = Callable[[str], None]
 """Called with what a person should know, a sentence at a time."""
-JOURNAL = "journal"
-FORMAT = 2
+FORMAT = 3
 """Of the journal and of what is in it."""
-_OURS = re.compile(rf"rows-(\d+)-\d+|{JOURNAL}|{re.escape(FAILURES)}|{re.escape(SKIPPED)}|\.dicom-bq-\w+")
-"""Names; the last is of what archives inflate to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +246,18 @@ class JobDirectory:
 
 
 def _check(path: Path) -> None:
-    others = sorted(entry.name for entry in path.iterdir() if not _OURS.fullmatch(entry.name)) if path.exists() else []
+    others = sorted(entry.name for entry in path.iterdir() if not OURS.fullmatch(entry.name)) if path.exists() else []
     if others:
         reason = f"this is no job directory: {printable(others[0])} is in it"
         raise DestinationError(destination=str(path), reason=reason, advice="Choose a new or an empty one")
+
+
+def _kept(outcomes: Sequence[Failure] | Sequence[Skipped]) -> int:
+    """Have failures or skips on disk; the checksum of their file."""
+    if not isinstance(outcomes, Outcomes):
+        return 0
+    outcomes.sync()
+    return outcomes.checksum
 
 
 def _remove(path: Path) -> None:
@@ -264,7 +268,7 @@ def _remove(path: Path) -> None:
 
 
 def _session(path: Path) -> int:
-    match = _OURS.fullmatch(path.name)
+    match = OURS.fullmatch(path.name)
     return int(match[1] or 0) if match else 0
 
 

@@ -11,9 +11,14 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+NEW = ".new"
+"""What the name of a journal that is being rewritten ends in."""
+LONGEST_FIRST = 1 << 16
+"""Bytes; a longer line is none that a journal begins with."""
 
 
 class Place(NamedTuple):
@@ -99,6 +104,16 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def first_entry(path: str) -> dict[str, Any]:
+    """What a journal begins with, whoever has it; empty if the file is none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as lines:  # noqa: PTH123
+        return _checked(lines.readline(LONGEST_FIRST)) or {}
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

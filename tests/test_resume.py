@@ -472,6 +472,24 @@ def test_the_directory_is_no_source_and_closed_to_others(nursery: Nursery, archi
     assert told(archive.parent / "report")["found"] == FILES + 3
 
 
+def test_the_directories_of_other_jobs_are_no_sources(nursery: Nursery, archive: Path) -> None:
+    other = ["export", str(archive), str(archive / "other.parquet"), *OVERWRITE]
+    assert nursery.run(*other, point=("after", "jobdir.JobDirectory.note", 3)) == -signal.SIGKILL
+    job = archive / ".other.parquet.job"
+    assert len(list(job.iterdir())) > 2
+    command = ["export", str(archive), str(archive.parent / "x.parquet"), *OVERWRITE]
+    command += ["--report", str(archive.parent / "report")]
+    assert nursery.run(*command) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3
+    (job / "not-ours.dcm").write_bytes(b"")  # nothing of others is passed over
+    assert nursery.run(*command) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3 + len(list(job.iterdir()))
+    (job / "not-ours.dcm").unlink()
+    (job / "journal").write_bytes(b"12345678 {}\n")
+    assert nursery.run(*command) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3 + len(list(job.iterdir()))
+
+
 def test_two_at_once(archive: Path, tmp_path: Path) -> None:
     table = tmp_path / "x.parquet"
     prepare(tmp_path, "x.parquet")
