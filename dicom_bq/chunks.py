@@ -93,6 +93,10 @@ class Chunks:
         """Names of the files that rows of those parts are in."""
         return {kept.file for kept in self.index.values()}
 
+    def places(self) -> list[Place]:
+        """Where those entries are in the journal, in the order that they were made in."""
+        return sorted(kept.place for kept in self.index.values())
+
     def learn(self, place: Place, entry: dict[str, Any]) -> None:
         """Take note of an entry that an earlier process has made."""
         if not entry["file"] or (self.directory / entry["file"]).exists():

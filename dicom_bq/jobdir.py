@@ -120,7 +120,7 @@ class JobDirectory:
     def _learn(self) -> dict[str, str]:
         """Read the journal; the options of the run that began it, none if there was none."""
         entries = self._journal.entries()
-        _, first = next(entries, (None, {}))
+        self._begun, first = next(entries, (Place(0, 0), {}))
         same = first.get("options") == self._header
         for place, entry in entries:
             if "announced" in entry:
@@ -150,7 +150,7 @@ class JobDirectory:
                 if self._earlier:
                     self.tell(f"{self.path}: options changed: {', '.join(changed)}; all files are read again")
                 self._journal.clear()
-                self._journal.append({"options": self._header})
+                self._begun = self._journal.append({"options": self._header})
             for name in {*os.listdir(self.path)} - {JOURNAL, self.spill.own().name, *self.chunks.rows}:  # noqa: PTH208
                 _remove(self.path / name)
 
@@ -208,6 +208,8 @@ class JobDirectory:
         self._ended = True
         if keep:
             self.settle()
+            with contextlib.suppress(OSError):  # it is the longer, and good
+                self._journal.rewrite([self._begun, *self.chunks.places()])
             self._sweep()
         else:
             self._remove()

@@ -425,8 +425,15 @@ def test_keep(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
     assert not directory.exists()
 
 
+PARTS = 9
+
+
 def rows_files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("rows-*"))
+
+
+def lines_of(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n")
 
 
 def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
@@ -437,6 +444,7 @@ def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path,
         instance(tmp_path, "9", PatientID=f"changed {session}").rename(archive / "02.dcm")
         assert nursery.run(*command) == 1, nursery.log.read_text()
         assert rows_files(directory) == sorted({"rows-1-0", f"rows-{session}-0"})
+        assert lines_of(directory / "journal") == 1 + PARTS
     assert finished_files(nursery.log) == FILES - 3
     for file in files_in_order(archive):
         file.rename(file.with_stem(f"{file.stem} elsewhere"))
@@ -447,6 +455,41 @@ def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path,
     assert nursery.run(*command) == 1, nursery.log.read_text()
     assert contents(tmp_path / "x.parquet") == old
     assert rows_files(directory) == ["rows-5-0", "rows-6-0"]
+    assert lines_of(directory / "journal") == 1 + PARTS
+
+
+def test_a_kept_journal_that_has_no_room_to_be_shortened(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "kept"
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *OVERWRITE, "--job-dir", str(directory), "--keep"]
+    code = nursery.code
+    nursery.code += """
+import errno
+from dicom_bq import journal
+def full(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+journal.read = full
+"""
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert lines_of(directory / "journal") == 1 + PARTS + len(("announced", "written", "settled"))
+    nursery.code = code
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert finished_files(nursery.log) == FILES + 2
+    assert lines_of(directory / "journal") == 1 + PARTS
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_when_a_kept_journal_is_shortened(nursery: Nursery, archive: Path, tmp_path: Path, when: str) -> None:
+    table, report = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *OVERWRITE, "--job-dir", str(tmp_path / "kept")]
+    command += ["--keep", "--report", str(tmp_path / "report")]
+    assert nursery.run(*command, point=(when, "journal.Journal._become")) == -signal.SIGKILL
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert contents(tmp_path / "x.parquet") == table
+    assert told(tmp_path / "report") == report
+    assert finished_files(nursery.log) == FILES + 2
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir() if "rows" not in path.name) == [
+        *("failures.jsonl", "journal", "skipped.jsonl")
+    ]
 
 
 def test_a_finished_write_that_is_delivered_again_keeps_its_rows(
