@@ -148,7 +148,10 @@ def stopped(word: str, error: BaseException) -> str:
 def _told(talk: Talk, error: Exception) -> int:
     """Say what ended a command; returns the exit code."""
     if is_shortage(error):
+        notes = getattr(error, "__notes__", ())
         error = OutOfMemoryError()
+        for note in notes:
+            error.add_note(note)
     if isinstance(error, click.ClickException):
         if talk.form == "json":
             talk.complain(error.format_message())

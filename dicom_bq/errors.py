@@ -199,8 +199,8 @@ class OutOfMemoryError(DicomBqError):
     )
 
 
-_SHORTAGES = (os.strerror(errno.ENOMEM), "failed to map segment", "can't start new thread")
-"""In what Python, glibc's dynamic linker (wrapped in an ImportError) and the system say for want of memory."""
+_SHORTAGES = (os.strerror(errno.ENOMEM), "failed to map segment", "can't start new thread", "not enough memory")
+"""In what the system, glibc's dynamic linker (wrapped in an ImportError), Python and Zstandard say for want of it."""
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -225,12 +225,29 @@ class MissingDependencyError(DicomBqError):
 
     template = "{package} is not installed; run: pip install 'dicom-bq[{extra}]'"
 
+    @classmethod
+    def of(cls, error: ImportError, package: str, extra: str) -> DicomBqError:
+        """What an import that failed comes from."""
+        return OutOfMemoryError() if is_shortage(error) else cls(package=package, extra=extra)
+
+
+@contextlib.contextmanager
+def shortages() -> Iterator[None]:
+    """Tell too little memory from a disk or a file that fails, since an OSError may be either."""
+    try:
+        yield
+    except OSError as error:
+        if is_shortage(error):
+            raise OutOfMemoryError from error
+        raise
+
 
 @contextlib.contextmanager
 def kept_in(place: str, refused: str = "rows cannot be kept") -> Iterator[None]:
     """Turn an operating system's error about what waits on disk for a while into a DestinationError."""
     try:
-        yield
+        with shortages():
+            yield
     except OSError as error:
         raise DestinationError(
             destination=place,

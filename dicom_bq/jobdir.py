@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from dicom_bq.chunks import Chunks
-from dicom_bq.errors import DestinationError
-from dicom_bq.journal import Journal, sync_directory
+from dicom_bq.errors import DestinationError, shortages
+from dicom_bq.jobfiles import FAILURES, JOURNAL, OURS, SKIPPED
+from dicom_bq.journal import Journal, Place, sync_directory
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.parts import Part, Summary
 from dicom_bq.report_record import from_record, to_record
@@ -30,7 +30,6 @@ from dicom_bq.rowsfile import DamagedRowsError, SpillFile
 from dicom_bq.scan.outcome import Failure, Skipped
 from dicom_bq.sources.files import printable
 from dicom_bq.spill import Spill
-from dicom_bq.tally import FAILURES, SKIPPED
 
 if TYPE_CHECKING:
     from dicom_bq.read_options import ReadOptions
@@ -39,11 +38,8 @@ if TYPE_CHECKING:
 
 Tell: TypeAlias = Callable[[str], None]
 """Called with what a person should know, a sentence at a time."""
-JOURNAL = "journal"
-FORMAT = 2
+FORMAT = 3
 """Of the journal and of what is in it."""
-_OURS = re.compile(rf"rows-(\d+)-\d+|{JOURNAL}|{re.escape(FAILURES)}|{re.escape(SKIPPED)}|\.dicom-bq-\w+")
-"""Names; the last is of what archives inflate to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +51,7 @@ class Announced:
         destination: URI.
         mark: By which the destination knows the write.
         record: The report.
+        checksums: Of the files of failures and skips, which the record is without.
         written: Whether it is known to be done.
     """
 
@@ -62,6 +59,7 @@ class Announced:
     destination: str
     mark: str
     record: dict[str, Any]
+    checksums: tuple[int, int] = (0, 0)
     written: bool = False
 
 
@@ -124,7 +122,7 @@ class JobDirectory:
     def _learn(self) -> dict[str, str]:
         """Read the journal; the options of the run that began it, none if there was none."""
         entries = self._journal.entries()
-        _, first = next(entries, (None, {}))
+        self._begun, first = next(entries, (Place(0, 0), {}))
         same = first.get("options") == self._header
         for place, entry in entries:
             if "announced" in entry:
@@ -154,7 +152,7 @@ class JobDirectory:
                 if self._earlier:
                     self.tell(f"{self.path}: options changed: {', '.join(changed)}; all files are read again")
                 self._journal.clear()
-                self._journal.append({"options": self._header})
+                self._begun = self._journal.append({"options": self._header})
             for name in {*os.listdir(self.path)} - {JOURNAL, self.spill.own().name, *self.chunks.rows}:  # noqa: PTH208
                 _remove(self.path / name)
 
@@ -183,18 +181,29 @@ class JobDirectory:
         Raises:
             DestinationError: The disk is full, or fails.
         """
-        for outcomes in (report.failures, report.skipped):
-            if isinstance(outcomes, Outcomes):
-                outcomes.sync()
-        self.announced = Announced(command, report.destination, mark, to_record(report))
+        checksums = _kept(report.failures), _kept(report.skipped)
+        self.announced = Announced(command, report.destination, mark, to_record(report), checksums)
         with _refusals(self.path):
             sync_directory(self.path)
             self._journal.append({"announced": asdict(self.announced)})
 
     def report(self, announced: Announced) -> ExportReport:
-        """That of a write."""
-        failures = Outcomes.load(Failure, self.path / FAILURES)
-        return from_record(announced.record, failures, Outcomes.load(Skipped, self.path / SKIPPED))
+        """That of a write.
+
+        Raises:
+            DestinationError: What was kept of it is damaged; the write is as it is.
+        """
+        failures = Outcomes.load(Failure, self.path / FAILURES, announced.checksums[0])
+        skipped = Outcomes.load(Skipped, self.path / SKIPPED, announced.checksums[1])
+        if failures is None or skipped is None:
+            raise DestinationError(
+                destination=str(self.path),
+                reason=f"an export to {announced.destination} was finished before it was interrupted, with all its "
+                f"{announced.record['rows']:,} rows; which files failed or are no instance can be told no more, as "
+                "what was kept of it is damaged",
+                advice="Remove this directory; then the same command is a new export",
+            )
+        return from_record(announced.record, failures, skipped)
 
     def written(self) -> None:
         """Note that the write is done."""
@@ -212,6 +221,8 @@ class JobDirectory:
         self._ended = True
         if keep:
             self.settle()
+            with contextlib.suppress(OSError):  # it is the longer, and good
+                self._journal.rewrite([self._begun, *self.chunks.places()])
             self._sweep()
         else:
             self._remove()
@@ -250,10 +261,18 @@ class JobDirectory:
 
 
 def _check(path: Path) -> None:
-    others = sorted(entry.name for entry in path.iterdir() if not _OURS.fullmatch(entry.name)) if path.exists() else []
+    others = sorted(entry.name for entry in path.iterdir() if not OURS.fullmatch(entry.name)) if path.exists() else []
     if others:
         reason = f"this is no job directory: {printable(others[0])} is in it"
         raise DestinationError(destination=str(path), reason=reason, advice="Choose a new or an empty one")
+
+
+def _kept(outcomes: Sequence[Failure] | Sequence[Skipped]) -> int:
+    """Have failures or skips on disk; the checksum of their file."""
+    if not isinstance(outcomes, Outcomes):
+        return 0
+    outcomes.sync()
+    return outcomes.checksum
 
 
 def _remove(path: Path) -> None:
@@ -264,14 +283,15 @@ def _remove(path: Path) -> None:
 
 
 def _session(path: Path) -> int:
-    match = _OURS.fullmatch(path.name)
+    match = OURS.fullmatch(path.name)
     return int(match[1] or 0) if match else 0
 
 
 @contextlib.contextmanager
 def _refusals(path: Path) -> Iterator[None]:
     try:
-        yield
+        with shortages():
+            yield
     except BlockingIOError as error:
         reason = "another process is at this job"
         advice = "Wait for it to end; or choose another output, or another --job-dir"

@@ -11,9 +11,14 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+NEW = ".new"
+"""What the name of a journal that is being rewritten ends in."""
+LONGEST_FIRST = 1 << 16
+"""Bytes; a longer line is none that a journal begins with."""
 
 
 class Place(NamedTuple):
@@ -85,6 +90,31 @@ class Journal:
         os.ftruncate(self._descriptor, 0)
         self._end = 0
 
+    def rewrite(self, places: Iterable[Place]) -> None:
+        """Leave these lines and no others, in one step; each has another place then.
+
+        Raises:
+            OSError: The disk is full, or fails; nothing has changed.
+        """
+        new = self.path.with_name(self.path.name + NEW)
+        descriptor, end = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 0
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before anybody can find it
+            for place in places:
+                write(descriptor, read(self._descriptor, place.length, place.offset), end)
+                end += place.length
+            os.fdatasync(descriptor)
+            self._become(new, descriptor, end)
+        except OSError:
+            os.close(descriptor)
+            new.unlink()
+            raise
+
+    def _become(self, new: Path, descriptor: int, end: int) -> None:
+        new.replace(self.path)
+        os.close(self._descriptor)
+        self._descriptor, self._end = descriptor, end
+
     def remove(self) -> None:
         """Take the file away; from then on it is as if it had never been."""
         self.path.unlink(missing_ok=True)
@@ -99,6 +129,16 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def first_entry(path: str) -> dict[str, Any]:
+    """What a journal begins with, whoever has it; empty if the file is none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as lines:  # noqa: PTH123
+        return _checked(lines.readline(LONGEST_FIRST)) or {}
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

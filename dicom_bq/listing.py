@@ -14,7 +14,7 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
-from dicom_bq.errors import kept_in
+from dicom_bq.errors import UsageError, kept_in
 from dicom_bq.parts import Part
 from dicom_bq.stats import digest_of
 
@@ -49,7 +49,11 @@ class Listing:
         self._error: BaseException | None = None
 
     def run(self) -> Generator[Part]:
-        """The parts, in their order; raises at the end what listing them raises."""
+        """The parts, in their order; raises at the end what listing them raises.
+
+        Raises:
+            UsageError: As soon as it is known, and not hours later: no part can be of use then.
+        """
         try:
             file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 (closed under the lock)
         except OSError:  # then it is not known early
@@ -106,10 +110,10 @@ class Listing:
             with self._changed:
                 self._wanted += 1
                 self._changed.notify_all()
-                while not self._ready:
-                    if self.done:
-                        return
+                while not self._ready and not self.done:
                     self._changed.wait()
+                if not self._ready or isinstance(self._error, UsageError):
+                    return
                 with self._refusals():
                     file.seek(offset)
                     part: Part = pickle.load(file)  # noqa: S301 (written above)

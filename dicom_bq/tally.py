@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicom_bq.errors import InternalError, OutOfMemoryError, is_shortage
+from dicom_bq.jobfiles import FAILURES, SKIPPED
 from dicom_bq.problems import Problems
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from dicom_bq.columns.jsonmodel import JsonRows
     from dicom_bq.outcomes import Outcomes
     from dicom_bq.scan.outcome import Failure, Scanned, Skipped
-
-FAILURES, SKIPPED = "failures.jsonl", "skipped.jsonl"
-"""Files of a directory: URI, code and reason, one a line."""
 
 
 @dataclass(slots=True)

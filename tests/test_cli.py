@@ -194,23 +194,46 @@ SHORTAGES = [
     OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
     RuntimeError("can't start new thread"),
     ImportError("libarrow.so.2200: failed to map segment from shared object"),
+    OSError("ZSTD compress failed: Allocation error : not enough memory"),
 ]
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=repr)
-@pytest.mark.parametrize("place", ["dicom_bq.job.export", "dicom_bq.scan.files.scan_files"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "dicom_bq.job.export",
+        "dicom_bq.scan.files.scan_files",
+        "dicom_bq.rowsfile.SpillFile.append",
+        "dicom_bq.listing.pickle.dumps",
+        "dicom_bq.destinations.parquet_file._encode_band",
+    ],
+)
 def test_too_little_memory_is_no_bug(
     run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise error
+        raise type(error)(*error.args)
 
     monkeypatch.setattr(place, fail)
     done = run("export", archive, "x.parquet", "-q")
     assert (done.code, done.out) == (71, "")
     assert done.err.startswith("dicom-bq: there is not enough memory. Give this process more")
-    assert done.err.count("\n") == 1
-    assert [path.name for path in Path().iterdir()] == ["archive"]
+    has_read = place.endswith("_encode_band")  # and then it is said how to go on with that
+    assert done.err.count("\n") == 1 + has_read
+    assert sorted(path.name for path in Path().iterdir()) == [*([".x.parquet.job"] if has_read else []), "archive"]
+
+
+def test_a_package_that_finds_no_memory_is_not_missing(
+    run: Run, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/duckdb.py").write_text("raise ImportError('_duckdb.so: failed to map segment')")
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    monkeypatch.delitem(sys.modules, "duckdb")
+    done = run("export", archive, "x.duckdb")
+    assert done.code == 71
+    assert "there is not enough memory" in done.err
 
 
 def test_python_m() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import itertools
@@ -25,7 +26,7 @@ from dicom_bq.conform import conform
 from dicom_bq.destinations import duckdb_stream
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.duckdb import DuckDBTable
-from dicom_bq.destinations.duckdb_stream import MOST_ROWS
+from dicom_bq.destinations.duckdb_stream import MOST_ROWS, VECTOR, insert
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.tables import NARROW, WIDE, batches, leftovers, narrow_row, read, wide_row, widened
@@ -257,14 +258,24 @@ def test_what_a_rebuild_would_lose_is_known_before_anything_is_read(table: DuckD
 
 
 def test_a_column_that_may_not_be_null_is_known_before_anything_is_read(table: DuckDBTable, path: Path) -> None:
-    execute(path, "CREATE TABLE dicom (x INT NOT NULL, y INT NOT NULL DEFAULT 1, ImageType VARCHAR[] NOT NULL)")
+    execute(path, "CREATE TABLE dicom (x BIGINT NOT NULL, y INT NOT NULL DEFAULT 1, ImageType VARCHAR[] NOT NULL)")
     message = "dicom: x may not be NULL, and no row has a value for it. Give it a default, or drop NOT NULL"
-    for attempt in (lambda: table.check(APPEND, NARROW), lambda: table.write(NARROW, [], APPEND)):
+    with_x = NARROW.merge(TableSchema.from_bigquery([{"name": "x", "type": "INTEGER"}]))  # of --schema; no row has it
+    for attempt in (
+        lambda: table.check(APPEND, None),
+        lambda: table.check(APPEND, NARROW),
+        lambda: table.check(APPEND, with_x),
+        lambda: table.write(NARROW, [], APPEND),
+    ):
         with pytest.raises(DestinationError, match=message):
             attempt()
-    table.check(APPEND, None)
     table.check(TRUNCATE, NARROW)
-    execute(path, "ALTER TABLE dicom ALTER COLUMN x DROP NOT NULL")
+    execute(path, "ALTER TABLE dicom ALTER COLUMN x DROP NOT NULL", "ALTER TABLE dicom ADD COLUMN Modality VARCHAR")
+    execute(path, "ALTER TABLE dicom ALTER COLUMN Modality SET NOT NULL")
+    table.check(APPEND, None)  # rows may have it
+    with pytest.raises(DestinationError, match="Modality may not be NULL"):
+        table.check(APPEND, NARROW)
+    execute(path, "ALTER TABLE dicom DROP COLUMN Modality")
     table.write(NARROW, batches(NARROW, [narrow_row(1)]), APPEND)
     assert execute(path, "SELECT y, ImageType, PatientID FROM dicom") == [(1, [], "1")]
 
@@ -280,6 +291,31 @@ def test_looking_at_a_table_needs_no_more_than_reading(table: DuckDBTable, path:
         assert existing is not None
         assert (existing.schema, existing.rows) == (NARROW, 1)
         other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("columns", [0, 320])
+def test_duckdb_has_memory_for_the_largest_batch_and_no_less_afterwards(path: Path, columns: int) -> None:
+    """Twice the bytes of a vector of its rows, and so much for each column; without any, what it had."""
+    seen: list[str] = []
+    sizes = [(VECTOR, 1 << 20), (VECTOR // 2, 8 << 20), (VECTOR, 1 << 20)]  # of the second, a vector has 16 MiB
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE t (a VARCHAR)")
+        before = limit_of(connection)
+        cursor = connection.cursor()
+
+        def given() -> Iterator[pa.RecordBatch]:
+            for rows, size in sizes:
+                yield pa.RecordBatch.from_pydict({"a": ["x" * (size // rows)] * rows})
+                seen.append(limit_of(cursor))
+
+        with contextlib.closing(cursor):
+            insert(connection, "t", pa.schema([("a", pa.string())]), given(), columns)
+    assert seen == ([before] * 3 if not columns else ["54.0 MiB", "84.0 MiB", "84.0 MiB"])
+
+
+def limit_of(connection: duckdb.DuckDBPyConnection) -> str:
+    ((limit,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    return str(limit)
 
 
 def test_comments_stay_through_a_rebuild(table: DuckDBTable, path: Path) -> None:

@@ -121,6 +121,23 @@ def test_what_is_not_there_is_a_failure_of_its_own() -> None:
     }
 
 
+def test_what_cannot_be_read_is_said_once_however_it_is_reached() -> None:
+    for name in ("d/a.dcm", "e/b.dcm"):
+        plant(Path(name), b"")
+    plant(Path("d/a.zip"), make_zip({"1": b""}))
+    plant(Path("d/a.zip!/c.dcm"), b"")
+    os.mkfifo("d/pipe")
+    Path("d/broken").symlink_to("nowhere")
+    Path("d/loop").symlink_to("loop")
+    Path("link").symlink_to("d")
+    content = b"d/pipe\n./d/pipe\nlink/pipe\nd/broken\nd/loop\nd/a.zip\nd/gone\n./d/gone\n"
+    for sources in (["d"], ["d/*"], ["e"]):
+        seen: list[str] = []
+        Path("list").write_bytes(content)
+        list(expand(["@list", *sources], unreadable=lambda uri, reason: seen.append(uri)))  # noqa: B023
+        assert sorted(seen) == ["d/a.zip", "d/broken", "d/gone", "d/loop", "d/pipe"]
+
+
 def test_a_nul_in_a_line_far_down() -> None:
     plant(Path("a.dcm"), b"")
     found, seen = listed(b"a.dcm\n" * 20_000 + b"a\0b\n")

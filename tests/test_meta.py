@@ -56,7 +56,7 @@ ROOMS = (
         "state",
         "stats",
     },
-    {"seen"},
+    {"jobfiles", "seen"},
     {"dictionary"},
     {"mapping"},
     {"keywords", "schema_fields", "schema_limits", "schema_merge", "rules"},

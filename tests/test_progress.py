@@ -23,6 +23,7 @@ import pytest
 
 from dicom_bq import display
 from dicom_bq.display import NEW_LINE, Display, describe, duration, share_of
+from dicom_bq.errors import UsageError
 from dicom_bq.listing import Listing
 from dicom_bq.parts import Part
 from dicom_bq.progress import Progressed, Watched
@@ -266,6 +267,26 @@ def test_a_listing_tells_its_error_in_its_place() -> None:
     seen: list[Part] = []
     with pytest.raises(LookupError, match="nothing matches"):
         seen.extend(Listing(failing(), Spool()).run())
+
+
+def test_what_is_wrong_with_a_source_is_said_before_the_files_of_others_are_read() -> None:
+    def failing() -> Iterator[Part]:
+        yield from parts(3)
+        raise UsageError(reason="no file matches b/*.dcm")
+
+    seen: list[Part] = []
+    listing = Listing(failing(), Spool())
+
+    def read() -> None:
+        for part in listing.run():
+            seen.append(part)
+            until = time.monotonic() + 10
+            while not listing.done and time.monotonic() < until:
+                time.sleep(0.001)
+
+    with pytest.raises(UsageError, match=r"no file matches b/\*\.dcm"):
+        read()
+    assert len(seen) <= 1
 
 
 def test_a_listing_that_is_not_wanted_any_more_stops() -> None:

@@ -308,6 +308,17 @@ def test_a_changed_file_is_read_again_and_named(nursery: Nursery, archive: Path,
     assert contents(tmp_path / "x.parquet") == table
 
 
+def test_a_changed_file_among_others_that_are_gone_is_named(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = interrupted(nursery, archive)
+    (archive / "03.dcm").unlink()
+    os.utime(archive / "04.dcm", ns=(0, 0))
+    instance(tmp_path, "9").rename(archive / "04-new.dcm")  # which is new, and not changed
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    log = nursery.log.read_text()
+    assert f"changed since they were read, and read again with their chunks: {archive / '04.dcm'}\n" in log
+    assert "chunks of 5 files are not what they were: files have come or gone" in log
+
+
 def test_files_that_come_and_go(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
     command = interrupted(nursery, archive)
     (archive / "13.dcm").unlink()
@@ -425,8 +436,15 @@ def test_keep(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
     assert not directory.exists()
 
 
+PARTS = 9
+
+
 def rows_files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("rows-*"))
+
+
+def lines_of(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n")
 
 
 def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
@@ -437,6 +455,7 @@ def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path,
         instance(tmp_path, "9", PatientID=f"changed {session}").rename(archive / "02.dcm")
         assert nursery.run(*command) == 1, nursery.log.read_text()
         assert rows_files(directory) == sorted({"rows-1-0", f"rows-{session}-0"})
+        assert lines_of(directory / "journal") == 1 + PARTS
     assert finished_files(nursery.log) == FILES - 3
     for file in files_in_order(archive):
         file.rename(file.with_stem(f"{file.stem} elsewhere"))
@@ -447,6 +466,41 @@ def test_what_is_kept_does_not_grow_without_end(nursery: Nursery, archive: Path,
     assert nursery.run(*command) == 1, nursery.log.read_text()
     assert contents(tmp_path / "x.parquet") == old
     assert rows_files(directory) == ["rows-5-0", "rows-6-0"]
+    assert lines_of(directory / "journal") == 1 + PARTS
+
+
+def test_a_kept_journal_that_has_no_room_to_be_shortened(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "kept"
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *OVERWRITE, "--job-dir", str(directory), "--keep"]
+    code = nursery.code
+    nursery.code += """
+import errno
+from dicom_bq import journal
+def full(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+journal.read = full
+"""
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert lines_of(directory / "journal") == 1 + PARTS + len(("announced", "written", "settled"))
+    nursery.code = code
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert finished_files(nursery.log) == FILES + 2
+    assert lines_of(directory / "journal") == 1 + PARTS
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_when_a_kept_journal_is_shortened(nursery: Nursery, archive: Path, tmp_path: Path, when: str) -> None:
+    table, report = undisturbed(nursery, archive, "x.parquet", *OVERWRITE)
+    command = ["export", str(archive), str(tmp_path / "x.parquet"), *OVERWRITE, "--job-dir", str(tmp_path / "kept")]
+    command += ["--keep", "--report", str(tmp_path / "report")]
+    assert nursery.run(*command, point=(when, "journal.Journal._become")) == -signal.SIGKILL
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    assert contents(tmp_path / "x.parquet") == table
+    assert told(tmp_path / "report") == report
+    assert finished_files(nursery.log) == FILES + 2
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir() if "rows" not in path.name) == [
+        *("failures.jsonl", "journal", "skipped.jsonl")
+    ]
 
 
 def test_a_finished_write_that_is_delivered_again_keeps_its_rows(
@@ -470,6 +524,24 @@ def test_the_directory_is_no_source_and_closed_to_others(nursery: Nursery, archi
     assert {path.stat().st_mode & 0o777 for path in (archive / "job").iterdir()} == {0o600}
     assert nursery.run(*command, "--report", str(archive.parent / "report")) == 1
     assert told(archive.parent / "report")["found"] == FILES + 3
+
+
+def test_the_directories_of_other_jobs_are_no_sources(nursery: Nursery, archive: Path) -> None:
+    other = ["export", str(archive), str(archive / "other.parquet"), *OVERWRITE]
+    assert nursery.run(*other, point=("after", "jobdir.JobDirectory.note", 3)) == -signal.SIGKILL
+    job = archive / ".other.parquet.job"
+    assert len(list(job.iterdir())) > 2
+    command = ["export", str(archive), str(archive.parent / "x.parquet"), *OVERWRITE]
+    command += ["--report", str(archive.parent / "report")]
+    assert nursery.run(*command) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3
+    (job / "not-ours.dcm").write_bytes(b"")  # nothing of others is passed over
+    assert nursery.run(*command) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3 + len(list(job.iterdir()))
+    (job / "not-ours.dcm").unlink()
+    (job / "journal").write_bytes(b"12345678 {}\n")
+    assert nursery.run(*command) == 1
+    assert told(archive.parent / "report")["found"] == FILES + 3 + len(list(job.iterdir()))
 
 
 def test_two_at_once(archive: Path, tmp_path: Path) -> None:
@@ -654,6 +726,31 @@ def test_bits_that_flip_anywhere(nursery: Nursery, archive: Path, tmp_path: Path
         assert len(told) == file.name.startswith("rows")
         damaged += len(told)
     assert damaged > 10
+
+
+@pytest.mark.parametrize("name", ["failures.jsonl", "skipped.jsonl"])
+@pytest.mark.parametrize("damage", ["flipped", "short", "gone"])
+def test_what_is_kept_of_failures_and_is_damaged_is_not_reported(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    command = ["export", str(archive), str(tmp_path / "x.duckdb"), *APPEND, "--report", str(tmp_path / "report")]
+    assert nursery.run(*command, point=AFTER["the write is done"]) == -signal.SIGKILL
+    file = tmp_path / ".x.duckdb.job" / name
+    if damage == "flipped":
+        flip(file, 8 * (file.stat().st_size // 2))
+    elif damage == "short":
+        file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    else:
+        file.unlink()
+    for _ in range(2):
+        assert nursery.run(*command) == 3, nursery.log.read_text()
+        told = f"with all its {FILES} rows; which files failed or are no instance can be told no more"
+        assert told in nursery.log.read_text()
+        assert not (tmp_path / "report").exists()
+    assert len(read(tmp_path / "x.duckdb")) == FILES
+    shutil.rmtree(tmp_path / ".x.duckdb.job")
+    assert nursery.run(*command) == 1
+    assert len(read(tmp_path / "x.duckdb")) == 2 * FILES
 
 
 @pytest.mark.parametrize("cut", [0, 100])

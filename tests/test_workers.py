@@ -353,6 +353,26 @@ def test_workers_that_never_begin(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
 
 
+FORGETFUL = """exec('''
+import dicom_bq.worker as worker
+received, recv = [], worker.Connection.recv
+def forget(self):
+    received.append(recv(self))
+    if len(received) > 1:
+        raise MemoryError
+    return received[0]
+worker.Connection.recv = forget
+''')"""
+
+
+def test_a_worker_without_memory_for_an_order_is_not_waited_for(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_here: None
+) -> None:
+    in_workers(monkeypatch, FORGETFUL)
+    with pytest.raises(WorkerError, match=r"25 worker processes ended .* exit code 70\. Is there memory enough"):
+        dicom_bq.export(archive, tmp_path / "x.parquet", workers=3)
+
+
 def test_no_file_is_to_blame_for_workers_that_never_begin(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[Any]
 ) -> None:

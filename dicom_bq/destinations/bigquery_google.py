@@ -108,4 +108,4 @@ def _package(name: str) -> Any:  # noqa: ANN401 (a module)
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingDependencyError(package=name.replace(".", "-"), extra="bigquery") from error
+        raise MissingDependencyError.of(error, name.replace(".", "-"), "bigquery") from error

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dicom_bq.errors import DestinationError
+from dicom_bq.errors import DestinationError, shortages
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _HERE = -100  # AT_FDCWD
@@ -33,7 +33,8 @@ _NO_EXCHANGE = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP))
 def refusals(destination: str) -> Iterator[None]:
     """Turn an operating system's error into a DestinationError that names the destination."""
     try:
-        yield
+        with shortages():
+            yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         advice = _ADVICE.get(error.errno or 0, "Check the path, its permissions and the free space, or choose another")

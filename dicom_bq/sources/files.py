@@ -105,7 +105,7 @@ def _listed(
     listing = Listing(_outermost(trees), exclude, unreadable, archives)
     kept = Kept()
     try:
-        chosen = (file for file in itertools.chain(first, by_path) if _is_alone(file[0], listing, kept))
+        chosen = (file for file in itertools.chain(first, by_path) if _is_alone(file[0], file[3], listing, kept))
         files = _readable(in_order((shown, reason) for _, _, shown, reason in chosen), unreadable)
         early = list(itertools.islice(files, 1))  # and now ``kept`` is complete
         listing.alone = kept
@@ -131,12 +131,13 @@ def _unique(files: Iterator[tuple[str, int, str, str]]) -> Iterator[tuple[str, i
         previous = file[0]
 
 
-def _is_alone(real: str, listing: Listing, kept: Kept) -> bool:
-    """Whether a file is in no tree; it is kept then."""
-    alone = real not in listing.exclude and not listing.reaches(real)
+def _is_alone(real: str, reason: str, listing: Listing, kept: Kept) -> bool:
+    """Whether no tree says of a file, or of what cannot be read for a reason, that it is there; it is kept then."""
+    is_absent = reason and not os.path.lexists(real)  # no walk meets that
+    alone = is_absent or (real not in listing.exclude and not listing.reaches(real))
     if alone:
         kept.add(real)
-    return alone
+    return bool(alone)
 
 
 def _readable(files: Iterator[tuple[str, str]], unreadable: Unreadable) -> Iterator[Found]:
@@ -154,7 +155,7 @@ def _from_lists(lists: Sequence[str], resolver: _Resolver) -> Iterator[_File | T
             try:
                 place = resolver.place(source)
             except UsageError as error:
-                yield _File(source, source, error.facts["why"])
+                yield _File(source, resolver.itself(source), error.facts["why"])
             else:
                 yield replace(place, listed=True) if isinstance(place, Tree) else place
 
@@ -202,10 +203,17 @@ class _Resolver:
         kind = kind_of(path)
         if kind is not None:
             return _archive(path, kind, "", source)
-        return _File(path, os.path.realpath(path) if linked else self._file(path))
+        return _File(path, os.path.realpath(path) if linked else self._itself(path))
 
-    def _file(self, path: str) -> str:
-        """Real path of what is no link itself."""
+    def itself(self, source: str) -> str:
+        """Real path of what a source names, of a link itself: what a walk knows it by that cannot read it either."""
+        try:
+            return self._itself(_tidy(source))
+        except ValueError:  # it is no path
+            return source
+
+    def _itself(self, path: str) -> str:
+        """Real path of what is there, of a link itself."""
         directory, _, name = path.rpartition("/")
         parent = self._real(directory or ("/" if path.startswith("/") else "."))
         return f"{parent.rstrip('/')}/{name}"

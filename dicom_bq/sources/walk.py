@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from dicom_bq.errors import UsageError
+from dicom_bq.jobfiles import is_job
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
 from dicom_bq.sources.members import SEPARATOR, Member
 from dicom_bq.sources.names import printable
@@ -256,8 +257,9 @@ class Listing:
         return behind and (step.real in self.followed or step.real in self._whole)
 
     def _is_excluded(self, real: str) -> bool:
+        """Whether something is the output, or what this or another export keeps while it is not finished."""
         path = real.rstrip("/")
-        return path in self.exclude or path == self.archives.spool.directory
+        return path in self.exclude or path == self.archives.spool.directory or is_job(path)
 
     def _link(self, tree: Tree, inside: str, step: _Step) -> Iterator[_Step]:
         """Where a symbolic link leads, unless that is reached anyway."""
