@@ -124,8 +124,8 @@ def test_a_sequence_that_is_longer_than_its_file(path: Path, more: int) -> None:
     assert_same(*both([path]))
 
 
-def test_a_delimiter_in_an_item_of_defined_length(path: Path) -> None:
-    path.write_bytes(explicit_file(sequence(item(UID_ELEMENT + implicit(ITEM_END)))))
+def test_a_delimiter_that_is_not_the_last_in_an_item_of_defined_length(path: Path) -> None:
+    path.write_bytes(explicit_file(sequence(item(UID_ELEMENT + implicit(ITEM_END) + UID_ELEMENT))))
     assert [note.reason for note in scan_files([str(path)]).table.notes] == [Reason.READ_BY_PYDICOM]
 
 

@@ -59,6 +59,7 @@ def find_kinds(table: ElementTable, facts: TagFacts) -> Kinds:
     rules: tuple[tuple[npt.NDArray[np.bool_], Place, Reason | None], ...] = (
         (known & (family != SEQUENCE) & walked, Place.DROPPED, Reason.NOT_A_SEQUENCE),
         (known & opaque, Place.DROPPED, Reason.OPAQUE_VR),
+        ((family == SEQUENCE) & opaque, Place.DROPPED, Reason.NOT_ITEMS),
         ((family == OPAQUE) | (~known & opaque), Place.DROPPED, Reason.EXCLUDED_VR),
         ((family == UNKNOWN) & ~opaque & ~walked, Place.OTHER, None),
         (known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored], Place.OTHER, Reason.WRONG_VR),

@@ -272,7 +272,8 @@ class Walker:
             self._push(_Frame(end, undefined, item, -1, value, frame.codec))
             return value
         expected = SEQUENCE_END if frame.item == SEQUENCE_LEVEL else ITEM_END
-        if not self.stack or not frame.undefined or element != expected:
+        is_last = frame.undefined or value == frame.end  # some writers say the length, and delimit all the same
+        if not self.stack or not is_last or element != expected:
             raise ScanError(reason=f"unexpected delimiter (FFFE,{element:04X})", offset=position)
         self._pop(position)
         return value

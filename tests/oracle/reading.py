@@ -33,6 +33,8 @@ from .tables import NUMBER, OPAQUE
 PIXEL_DATA = 0x7FE00010
 FILE_META = 0x0002
 UNDEFINED_LENGTH = 0xFFFFFFFF
+#: An item, or the end of a sequence without any, by whether it is little endian.
+BEGINNINGS = {True: (b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"), False: (b"\xff\xfe\xe0\0", b"\xff\xfe\xe0\xdd")}
 LAST = 2**63  # a position behind all others
 
 
@@ -258,7 +260,7 @@ def items(element: Element, encodings: list[str]) -> list[Dataset]:
             return [_dataset(each) for each in element.value]
     raw = element.read_as("SQ")
     with _pydicom_may_fail():
-        if element.data()[:4] != (b"\xfe\xff\0\xe0" if raw.is_little_endian else b"\xff\xfe\xe0\0"):
+        if not element.data().startswith(BEGINNINGS[raw.is_little_endian]):
             raise ValueError(element.tag)  # pydicom would read anything as an item
         if element.stored_vr in OPAQUE and not raw.is_implicit_VR:
             raise ValueError(element.tag)  # no standard says how items are written in OW, OF, OL, OD and OV
