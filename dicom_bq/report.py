@@ -30,6 +30,7 @@ _DROPPED = frozenset(
         Reason.SEQUENCE_TOO_LARGE,
         Reason.NOT_A_SEQUENCE,
         Reason.OPAQUE_VR,
+        Reason.GROUPED_SEQUENCE,
         Reason.NOT_ITEMS,
     )
 )
