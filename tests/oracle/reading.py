@@ -1,10 +1,11 @@
 """The only place where the oracle touches pydicom's reader and decoders.
 
 Numbers and sequences are what `pydicom.values.convert_value` makes of an element, text is what
-`pydicom.charset.decode_bytes` makes of it: the two functions behind `DataElement.value`. They are called
-directly, and not through `Dataset.__getitem__`, because that one loses what the mapping has to keep (the
-white space of AE, the digits of a DS that does not parse, the U+FFFD of a name) and changes the data set
-that it is asked about. Elements that were built in memory have their value taken as it is.
+`pydicom.charset.decode_bytes` makes of it, but for what text.py says: the two functions behind
+`DataElement.value`. They are called directly, and not through `Dataset.__getitem__`, because that one loses
+what the mapping has to keep (the white space of AE, the digits of a DS that does not parse, the U+FFFD of a
+name) and changes the data set that it is asked about. Elements that were built in memory have their value taken
+as it is.
 """
 
 from __future__ import annotations
@@ -19,16 +20,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, config
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag
-from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_value
 
 from .exact import is_exact
 from .tables import NUMBER, OPAQUE
+from .text import decode, encodings_of
 
 PIXEL_DATA = 0x7FE00010
 FILE_META = 0x0002
@@ -196,17 +196,17 @@ def _up_to_encapsulated_pixel_data(elements: dict[int, Element]) -> dict[int, El
 def encodings_for(character_set: str) -> list[str]:
     """Python's names for a value of (0008,0005) Specific Character Set."""
     with _pydicom_may_fail():
-        return convert_encodings([part.strip(" ") for part in character_set.split("\\")])
+        return encodings_of([part.strip(" ") for part in character_set.split("\\")])
 
 
-def whole_text(element: Element, encodings: list[str]) -> str:
-    """The text of an element, not split, not trimmed, only without NUL."""
+def whole_text(element: Element, encodings: list[str], vr: str) -> str:
+    """The text of an element read as `vr`, not split, not trimmed, only without NUL."""
     if element.raw is None:
         return _without_escape(_text_of(element.value, element.stored_vr).replace("\0", ""), encodings)
     if element.tag >> 16 == FILE_META:
         encodings = encodings_for("")  # PS3.10 7.1: of the data set is the character set that the data set names
     with _pydicom_may_fail():
-        text = decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
+        text = decode(element.data(), encodings, vr).replace("\0", "")
     return _without_escape(text, encodings)
 
 
