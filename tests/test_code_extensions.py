@@ -113,6 +113,24 @@ def test_a_dataset_says_the_same(
     assert build(scan_files([str(path)]).table).batch["SoftwareVersions"].to_pylist() == [versions]
 
 
+@pytest.mark.parametrize(
+    ("character_set", "value"),
+    [
+        ("ISO_IR 203", b"10 \xa4\\\xa6\xbduvre"),
+        ("ISO 2022 IR 203", b"10 \xa4\\\xa6\xbduvre"),
+        ("ISO 2022 IR 203\\ISO 2022 IR 144", b"10 \xa4\\\xa6\xbduvre"),
+        (LATIN_1_AND + "203", b"10 \x1b-b\xa4\\\x1b-b\xa6\xbduvre"),
+    ],
+)
+def test_latin_9_is_read_which_pydicom_does_not_know(path: Path, character_set: str, value: bytes) -> None:
+    """PS3.3 C.12.1.1.2."""
+    written(path, character_set, VERSIONS, "LO", value)
+    built = build(scan_files([str(path)]).table)
+    assert built.batch["SoftwareVersions"].to_pylist() == [["10 €", "Šœuvre"]]
+    assert not built.problems.counts
+    assert compare(path) == Comparison()
+
+
 UNDECODABLE = [
     ("\\ISO 2022 IR 87", b"CT \x1b$B\x2d\x21\x46\x2c\x1b(B", "CT \ufffd頭"),  # NEC's row 13, frequent in Japan
     (LATIN_1_AND + "138", b"\x1b-H\xf9\xc4x", "ש\ufffdx"),

@@ -17,6 +17,8 @@ DESIGNATION = re.compile(rb"\x1b[ -/]+[0-~]")
 PARTS = re.compile(rb"\x1b[^\x1b]*|[^\x1b]+")
 LEFT_IN_TEXT = {"iso_ir_58": "\x1b$)A"}
 """Designations (PS3.3 tables C.12-3 and C.12-4) that the decoder of their own encoding leaves in the text."""
+NEWER = {b"\x1b-b": "iso8859_15"}
+"""Encodings by designation that pydicom does not know yet: Latin-9."""
 NOT_DECLARED = "ascii"
 """Encoding of what follows a designation that is unknown, or of a set that Specific Character Set does not name."""
 
@@ -58,7 +60,7 @@ def _decode_part(part: bytes, encodings: Sequence[str], delimiters: set[int]) ->
     designation = DESIGNATION.match(part)
     if not designation:
         return part.decode(encodings[0], "replace").replace("\x1b", REPLACEMENT)
-    encoding, mark = CODES_TO_ENCODINGS.get(designation[0], ""), ""
+    encoding, mark = CODES_TO_ENCODINGS.get(designation[0], NEWER.get(designation[0], "")), ""
     if encoding not in (*encodings, default_encoding):
         text = part.decode(encodings[0], "replace")
         if "\x1b" not in text and REPLACEMENT not in text:

@@ -20,16 +20,18 @@ DESIGNATED = {
     b"\x1b(B": "iso8859", b"\x1b(J": "shift_jis", b"\x1b)I": "shift_jis", b"\x1b-A": "latin_1",
     b"\x1b-B": "iso8859_2", b"\x1b-C": "iso8859_3", b"\x1b-D": "iso8859_4", b"\x1b-F": "iso_ir_126",
     b"\x1b-G": "iso_ir_127", b"\x1b-H": "iso_ir_138", b"\x1b-L": "iso_ir_144", b"\x1b-M": "iso_ir_148",
-    b"\x1b-T": "iso_ir_166", b"\x1b$)A": "iso_ir_58", b"\x1b$)C": "euc_kr",
+    b"\x1b-T": "iso_ir_166", b"\x1b-b": "iso8859_15", b"\x1b$)A": "iso_ir_58", b"\x1b$)C": "euc_kr",
     b"\x1b$B": "iso2022_jp", b"\x1b$(D": "iso2022_jp_2",
 }  # fmt: skip
+#: Newer than pydicom.
+LATIN_9 = ("ISO_IR 203", "ISO 2022 IR 203")
 #: Python's decoders of these want the designation, too.
 JAPANESE = ("iso2022_jp", "iso2022_jp_2")
 
 
 def encodings_of(terms: list[str]) -> list[str]:
     """Python's names for the terms of a Specific Character Set."""
-    return convert_encodings(terms)
+    return convert_encodings(["iso8859_15" if term in LATIN_9 else term for term in terms])
 
 
 def decode(data: bytes, encodings: list[str], vr: str) -> str:
