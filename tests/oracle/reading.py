@@ -13,9 +13,11 @@ from __future__ import annotations
 import datetime
 import logging
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,15 +28,18 @@ from pydicom.filereader import read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.values import convert_value
 
-from .exact import is_exact
+from .exact import KNOWN, is_exact
 from .tables import NUMBER, OPAQUE
 from .text import decode, encodings_of
+from .unstated import with_marks
 
 PIXEL_DATA = 0x7FE00010
 FILE_META = 0x0002
 UNDEFINED_LENGTH = 0xFFFFFFFF
 #: An item, or the end of a sequence without any, by whether it is little endian.
 BEGINNINGS = {True: (b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"), False: (b"\xff\xfe\xe0\0", b"\xff\xfe\xe0\xdd")}
+NOT_EXPLICIT_LITTLE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
+DEFLATED = "1.2.840.10008.1.2.1.99"
 LAST = 2**63  # a position behind all others
 
 
@@ -153,7 +158,7 @@ def read_file(path: str | Path) -> Dataset:
             stopped.append(vr)
         return stop
 
-    with _pydicom_may_fail(), Path(path).open("rb") as handle:
+    with _pydicom_may_fail(), BytesIO(_marked(Path(path).read_bytes())) as handle:
         dataset = read_partial(handle, stop_when=at_encapsulated_pixel_data, force=True)
         if dataset.file_meta.original_encoding == (False, True):
             dataset.file_meta = _file_meta(handle)
@@ -161,6 +166,22 @@ def read_file(path: str | Path) -> Dataset:
         tag = BaseTag(PIXEL_DATA)
         dataset[tag] = RawDataElement(tag, stopped[0] or "OW", UNDEFINED_LENGTH, b"not read", LAST, False, True)
     return dataset
+
+
+def _marked(data: bytes) -> bytes:
+    """The bytes of a file, with a mark for each VR that is not said, if it is in explicit VR little endian."""
+    handle = BytesIO(data)
+    try:
+        meta = _file_meta(handle)
+        start, syntax = handle.tell(), str(meta.get("TransferSyntaxUID", ""))
+        if syntax == DEFLATED:
+            inflated = zlib.decompress(data[start:], -zlib.MAX_WBITS)
+            marked = with_marks(inflated, 0)
+            return data if marked == inflated else data[:start] + zlib.compress(marked, wbits=-zlib.MAX_WBITS)
+    except Exception:  # pydicom will say it again
+        return data
+    begins = data[start + 4 : start + 6].decode("latin-1") in KNOWN
+    return data if syntax in NOT_EXPLICIT_LITTLE or not (syntax or begins) else with_marks(data, start)
 
 
 def _file_meta(handle: BinaryIO) -> FileMetaDataset:
