@@ -37,6 +37,8 @@ class Reason(StrEnum):
     SEQUENCE_TOO_LARGE = "sequence larger than the limit asked for"
     NOT_A_SEQUENCE = "stored as a sequence, the dictionary says otherwise"
     OPAQUE_VR = "stored VR has no BigQuery type, the dictionary's has"
+    GROUPED_SEQUENCE = "sequences of several groups could not be told apart in one column"
+    NOT_ITEMS = "value of a sequence is no list of items"
     WRONG_VR = "stored VR cannot be read as the dictionary's"
     NOT_PARSEABLE = "value is not what its VR asks for"
     OUT_OF_RANGE = "value is out of the column's range"

@@ -30,6 +30,8 @@ _DROPPED = frozenset(
         Reason.SEQUENCE_TOO_LARGE,
         Reason.NOT_A_SEQUENCE,
         Reason.OPAQUE_VR,
+        Reason.GROUPED_SEQUENCE,
+        Reason.NOT_ITEMS,
     )
 )
 _NOT_IN_SCHEMA = frozenset((Reason.NOT_IN_SCHEMA,))

@@ -26,6 +26,10 @@ _TEXT_WIDTH = 100
 _TABLE_COLUMNS = ("subject", "name", "type", "arrow", "duckdb", "section")
 _MODE_NOTE = "NULLABLE for VM 1, REPEATED for any other VM."
 _REPEATER_NOTE = "Repeating group (PS3.5 7.6): one array entry each; Id is the half of the tag that varies."
+_GROUPED_NOTE = (
+    "No column: sequences of several groups could not be told apart in one. The element is listed in DroppedTags "
+    "(project decision)."
+)
 _PRIVATE_NOTE = (
     "Where the stream gives no VR, or UN: that of pydicom's private dictionary for its private creator, "
     "else UN (project decision)."
@@ -179,11 +183,12 @@ def _tag_lines(tag: int) -> list[RuleLine]:
 def _entry_line(entry: DictionaryEntry) -> RuleLine:
     rule = vr_rules.load().vr[entry.vr]
     column = _column(entry, rule)
+    dropped, grouped = column is mapping.DROPPED_TAGS, _is_grouped(entry)
     notes = (
-        *([f"Its TagName is {entry.keyword}."] if column is mapping.DROPPED_TAGS else _sub_fields(column)),
-        *([_REPEATER_NOTE] if entry.repeater_mask else []),
+        *([f"Its TagName is {entry.keyword}."] if dropped else _sub_fields(column)),
+        *([_REPEATER_NOTE] if entry.repeater_mask and not dropped else []),
         *(["Retired from the standard; keeps its keyword."] if entry.retired else []),
-        *_value_notes(rule),
+        *([_GROUPED_NOTE] if grouped else _value_notes(rule)),
     )
     return RuleLine(
         subject=mapping.format_tag(entry.tag, entry.repeater_mask),
@@ -193,8 +198,8 @@ def _entry_line(entry: DictionaryEntry) -> RuleLine:
         vm=entry.vm,
         type=column.type,
         mode=column.mode,
-        arrow=rule.arrow or "",
-        duckdb=rule.duckdb or "",
+        arrow="" if dropped else rule.arrow or "",
+        duckdb="" if dropped else rule.duckdb or "",
         section=rule.section,
         source=f"PS3.6 ({dictionary.edition()})",
         notes=notes,
@@ -203,11 +208,16 @@ def _entry_line(entry: DictionaryEntry) -> RuleLine:
 
 def _column(entry: DictionaryEntry, rule: VRRule) -> Column:
     """The column that holds the element, or says that its value was dropped."""
-    if rule.bigquery is None:
+    if rule.bigquery is None or _is_grouped(entry):
         return mapping.DROPPED_TAGS
     if entry.vr == "SQ":
         return Column(entry.keyword, rule.bigquery, REPEATED, entry.tag)
     return mapping.leaf_column(entry.tag)
+
+
+def _is_grouped(entry: DictionaryEntry) -> bool:
+    """A sequence of a repeating group, of which there is one: (50xx,2600)."""
+    return entry.vr == "SQ" and entry.repeater_mask != 0
 
 
 def _sub_fields(column: Column) -> tuple[str, ...]:

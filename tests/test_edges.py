@@ -124,9 +124,20 @@ def test_a_sequence_that_is_longer_than_its_file(path: Path, more: int) -> None:
     assert_same(*both([path]))
 
 
-def test_a_delimiter_in_an_item_of_defined_length(path: Path) -> None:
-    path.write_bytes(explicit_file(sequence(item(UID_ELEMENT + implicit(ITEM_END)))))
+def test_a_delimiter_that_is_not_the_last_in_an_item_of_defined_length(path: Path) -> None:
+    path.write_bytes(explicit_file(sequence(item(UID_ELEMENT + implicit(ITEM_END) + UID_ELEMENT))))
     assert [note.reason for note in scan_files([str(path)]).table.notes] == [Reason.READ_BY_PYDICOM]
+
+
+@pytest.mark.parametrize("stored", [explicit(0x50022600, "SQ", item(UID_ELEMENT)), explicit(0x50022600, "OB", b"ab")])
+def test_a_sequence_of_a_repeating_group_is_dropped_for_what_it_is(path: Path, stored: bytes) -> None:
+    path.write_bytes(explicit_file(stored))
+    built = build(scan_files([str(path)]).table)
+    assert [entry["TagName"] for entry in built.batch.to_pylist()[0]["DroppedTags"]] == [
+        "CurveReferencedOverlaySequence"
+    ]
+    [problem] = built.problems.counts
+    assert (problem.reason, problem.tag) == (Reason.GROUPED_SEQUENCE, "(5002,2600)")
 
 
 def test_one_element_of_meta_information_and_an_implicit_data_set_without_a_preamble(path: Path) -> None:

@@ -96,7 +96,7 @@ def test_decoding_without_an_escape_is_pydicoms(encodings, raw, is_name):
     raw = raw.replace(b"\x1b", b"")
     with quiet():
         expected = decode_bytes(raw, encodings, DELIMITERS["PN" if is_name else ""])
-        assert decode(raw, encodings, is_name=is_name) == expected
+        assert decode(raw, encodings, is_name=is_name, splits=is_name) == expected
 
 
 def test_nothing_of_pydicom_is_imported_for_a_name_in_latin_1(tmp_path):

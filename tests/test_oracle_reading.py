@@ -37,7 +37,7 @@ def values(dataset: Dataset, encodings: list[str]) -> Iterator[tuple[int, list[o
     """Tag, values by the oracle, values by pydicom, of each element with a VR in the stream, at every depth."""
     elements = elements_of(dataset, ordered=True)
     if 0x00080005 in elements:
-        encodings = encodings_for(whole_text(elements[0x00080005], ["iso8859"]))
+        encodings = encodings_for(whole_text(elements[0x00080005], ["iso8859"], "CS"))
     for tag, element in elements.items():
         vr = element.stored_vr
         if not element.has_bytes():
@@ -46,7 +46,7 @@ def values(dataset: Dataset, encodings: list[str]) -> Iterator[tuple[int, list[o
             for item in items(element, encodings):
                 yield from values(item, encodings)
         elif vr in TEXT:
-            ours = [plain(one) for one in split(whole_text(element, encodings), vr)]
+            ours = [plain(one) for one in split(whole_text(element, encodings, vr), vr)]
             yield tag, ours, [plain(one) for one in many(dataset[tag].value)]
         elif vr in NUMBER:
             yield tag, numbers(element, vr) or [], many(dataset[tag].value)

@@ -296,6 +296,19 @@ def test_the_schema_is_in_tag_order_with_types_and_modes_of_the_dictionary(read)
     assert columns["Tag_00091002"]["fields"] == [{"name": "Modality", "type": "STRING", "mode": "NULLABLE"}]
 
 
+def test_a_repeating_group_is_told_from_the_element_that_has_its_base_tag(read):
+    converted = read(element(0x00280402, "US", (3,)), element(0x00280412, "CS", "2"))
+    assert converted.row == {"NumberOfTransformSteps": 3, "CoefficientCoding": [{"Id": "0412", "Value": ["2"]}]}
+    columns = {column["name"]: column for column in schema([converted])}
+    assert columns["NumberOfTransformSteps"] == {
+        "name": "NumberOfTransformSteps", "type": "INTEGER", "mode": "NULLABLE",
+    }  # fmt: skip
+    assert columns["CoefficientCoding"]["fields"] == [
+        {"name": "Id", "type": "STRING", "mode": "NULLABLE"},
+        {"name": "Value", "type": "STRING", "mode": "REPEATED"},
+    ]
+
+
 def test_what_pydicom_cannot_read_is_said(tmp_path):
     path = tmp_path / "cut.dcm"
     beginning = part10([element(MODALITY, "CS", "MR")])

@@ -75,6 +75,8 @@ class TestElements:
             elif vr_rules.load().vr[entry.vr].bigquery is None:
                 assert line.column == "DroppedTags"
                 assert f"Its TagName is {keyword}." in line.notes
+            elif keyword == "CurveReferencedOverlaySequence":
+                assert (line.column, line.arrow, line.duckdb) == ("DroppedTags", "", "")
             else:
                 path = (entry.tag, 0x00080100) if entry.vr == "SQ" else (entry.tag,)
                 (column,) = columns_of([path])
@@ -93,6 +95,15 @@ class TestElements:
         )  # fmt: skip
         assert "Sub-fields: Id STRING NULLABLE, Value INTEGER REPEATED." in line.notes
         assert any(note.startswith("Repeating group (PS3.5 7.6)") for note in line.notes)
+
+    @pytest.mark.parametrize("text", ["CurveReferencedOverlaySequence", "50022600"])
+    def test_a_sequence_in_a_repeating_group_has_no_column(self, text):
+        """What is said here is what is done: see test_edges.py."""
+        line = only(text)
+        assert (line.subject, line.column) == ("(50xx,2600)", "DroppedTags")
+        assert "Its TagName is CurveReferencedOverlaySequence." in line.notes
+        assert not any("Sub-fields" in note or "REPEATED" in note or "Repeating" in note for note in line.notes)
+        assert any(note.startswith("No column: sequences of several groups") for note in line.notes)
 
     def test_a_repeating_group_whose_base_tag_is_taken(self):
         assert only("CoefficientCoding").subject == "(0028,04x2)"

@@ -19,7 +19,7 @@ from dicom_bq.elements import VR_CODES
 from dicom_bq.mapping import NumericStrings
 from vr_rules import Family
 
-NOT_DATA, UNKNOWN = 254, 255
+GROUPED, NOT_DATA, UNKNOWN = 253, 254, 255
 FAMILIES: tuple[Family, ...] = tuple(Family)
 FAMILY_NUMBER: dict[Family, int] = {family: number for number, family in enumerate(FAMILIES)}
 SEQUENCE, OPAQUE = FAMILY_NUMBER[Family.SEQUENCE], FAMILY_NUMBER[Family.OPAQUE]
@@ -78,7 +78,8 @@ class TagFacts:
     Attributes:
         code: Number of each element's tag; int64, shape (elements,).
         keys: Column key: base tag, or ``PRIVATE_KEY`` + tag where no dictionary entry is.
-        family: Number in ``FAMILIES`` of what the column holds; ``NOT_DATA``, or ``UNKNOWN`` without an entry.
+        family: Number in ``FAMILIES`` of what the column holds; ``NOT_DATA``; ``UNKNOWN`` without an entry; ``GROUPED``
+            for (50xx,2600) alone, retired: sequences of several groups in one column could not be told apart.
         repeated: The column is an array.
         repeater: The element is of a repeating group.
         trim: A ``Trim`` as the dictionary's VR has it; 0 without an entry.
@@ -102,8 +103,7 @@ def _facts(tag: int, numeric_strings: NumericStrings) -> tuple[int, int, bool, b
     rule = vr_rules.load().vr[entry.vr]
     family = TYPED[entry.vr] if numeric_strings == "typed" and entry.vr in TYPED else rule.family
     if entry.repeater_mask and family is Family.SEQUENCE:
-        # (50xx,2600) alone, retired: sequences of several groups in one column could not be told apart
-        family = Family.OPAQUE
+        return entry.tag, GROUPED, True, True, Trim.NONE
     trim = Trim.BOTH if rule.trim == "both" else Trim.TRAILING
     return entry.tag, FAMILY_NUMBER[family], entry.repeated, bool(entry.repeater_mask), trim
 

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from dicom_bq.columns.facts import FAMILY_NUMBER, NOT_DATA, OPAQUE, SEQUENCE, UNKNOWN, TagFacts, vr_facts
+from dicom_bq.columns.facts import FAMILY_NUMBER, GROUPED, NOT_DATA, OPAQUE, SEQUENCE, UNKNOWN, TagFacts, vr_facts
 from dicom_bq.elements import VR_CODES, ElementTable
 from dicom_bq.problems import Place, Reason
 from vr_rules import Family
@@ -55,13 +55,15 @@ def find_kinds(table: ElementTable, facts: TagFacts) -> Kinds:
     used = np.flatnonzero(present)
     code, stored, walked = used // (2 * len(VR_CODES)), vr_facts().family[used // 2 % len(VR_CODES)], used % 2 == 1
     family = facts.family[code]
-    known, opaque = family < NOT_DATA, (stored == OPAQUE) & ~walked
+    known, opaque = family < GROUPED, (stored == OPAQUE) & ~walked
     rules: tuple[tuple[npt.NDArray[np.bool_], Place, Reason | None], ...] = (
         (known & (family != SEQUENCE) & walked, Place.DROPPED, Reason.NOT_A_SEQUENCE),
         (known & opaque, Place.DROPPED, Reason.OPAQUE_VR),
+        ((family == SEQUENCE) & opaque, Place.DROPPED, Reason.NOT_ITEMS),
         ((family == OPAQUE) | (~known & opaque), Place.DROPPED, Reason.EXCLUDED_VR),
         ((family == UNKNOWN) & ~opaque & ~walked, Place.OTHER, None),
         (known & (family != OPAQUE) & ~opaque & ~walked & ~_readable()[family, stored], Place.OTHER, Reason.WRONG_VR),
+        (family == GROUPED, Place.DROPPED, Reason.GROUPED_SEQUENCE),
         (family == NOT_DATA, Place.NOT_DATA, None),
     )
     place, reason = np.full(count, Place.COLUMN, np.uint8), np.zeros(count, np.uint8)

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from dicom_bq.column import OTHER_ELEMENTS_KEY, TagPath
 from dicom_bq.columns.facts import NOT_DATA, TagFacts
 from dicom_bq.columns.kinds import REASON_NUMBER, Kinds, find_kinds
-from dicom_bq.elements import ROOT, ElementTable
+from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable
 from dicom_bq.problems import Place, Reason
 
 MAX_LEVELS = 15
 """RECORD levels of a BigQuery table (https://cloud.google.com/bigquery/docs/nested-repeated, Limitations)."""
+SQ, UN = VR_NUMBER["SQ"], VR_NUMBER["UN"]
 ROOT_NODE = 0
 NO_NODE = -1
 LARGEST_TABLE = 1 << 22
@@ -145,6 +146,8 @@ def find_paths(
         level=np.full(count, -1, np.int8),
         item_node=np.full(items, NO_NODE, np.int32),
     )
+    broken = np.flatnonzero((table.stored_vr == SQ) & (table.vr == UN))
+    paths.set(_chosen(broken, paths.place[broken] == Place.DROPPED), Place.DROPPED, Reason.NOT_ITEMS)
     paths.set(np.flatnonzero(empty & ~table.walked & (paths.place != Place.NOT_DATA)), Place.EMPTY)
     is_root = table.item == ROOT
     rows, nested = np.flatnonzero(is_root), np.flatnonzero(~is_root)

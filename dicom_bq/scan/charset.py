@@ -1,7 +1,7 @@
 """Text of any DICOM character set to UTF-8 (PS3.5 6.1, PS3.3 C.12.1.1.2).
 
 Most text is ASCII in every one of them and is left where it is. Only values with other bytes, or with an escape
-sequence, are decoded and put behind the arena. Code extensions of ISO 2022, and what does not decode, are pydicom's.
+sequence, are decoded and put behind the arena. What does not decode is pydicom's.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 import vr_rules
-from dicom_bq.elements import ROOT, VR_NUMBER, ElementTable, Note
+from dicom_bq.elements import ROOT, VR_CODES, VR_NUMBER, ElementTable, Note
 from dicom_bq.problems import Reason
 from dicom_bq.remembered import remembered
+from dicom_bq.scan.extensions import ESCAPE, decode_extended
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.vr import containers, nearest
 from dicom_bq.spans import distinct_values, reduce_spans
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 META_GROUP = 0x0002
-ESCAPE = 0x1B
 HIGH_BITS = np.uint64(0x8080808080808080)
 DEFAULT_REPERTOIRE = "iso8859"
 """pydicom's name for the encoding of ISO IR 6, which it reads as Latin-1."""
 DELIMITERS = {"PN": {0x5E, 0x3D}, "": {0x09, 0x0A, 0x0C, 0x0D}}
 """Bytes that end a code extension: of names ^ and =, of other text the format effectors (PS3.5 6.1.2.5.3)."""
-PN = VR_NUMBER["PN"]
 LATIN_1 = "latin_1"
 FREQUENT = {"": DEFAULT_REPERTOIRE, "ISO_IR 6": DEFAULT_REPERTOIRE, "ISO_IR 100": LATIN_1, "ISO_IR 192": "UTF8"}
 """Encodings of the terms that stand alone in nearly every file: to import pydicom takes 0.1 to 0.2 s a process."""
+NEWER = {"ISO_IR 203": "iso8859_15", "ISO 2022 IR 203": "iso8859_15"}
+"""Encodings of terms pydicom does not know yet (PS3.3 tables C.12-2 and C.12-3); it leaves Python's names alone."""
 LATIN_1_HALF = re.compile("[\x80-\xff]")
-LEFT_IN_TEXT = {"iso_ir_58": "\x1b$)A"}
-"""Designations (PS3.3 tables C.12-3 and C.12-4) that the decoder of their own encoding leaves in the text."""
+WHOLE, SPLIT, NAME = range(3)
+"""Kinds of text: a backslash is a character, or separates values, or separates person names."""
 _Decoded: TypeAlias = tuple[bytes, Reason | None]
 """A value in UTF-8, and what is to be said of it."""
 
@@ -52,6 +53,14 @@ def text_numbers() -> npt.NDArray[np.bool_]:
         if code:
             text[number] = rules[code].family is not vr_rules.Family.OPAQUE and not rules[code].unit and code != "SQ"
     return text
+
+
+@cache
+def _text_kinds() -> npt.NDArray[np.int64]:
+    """By VR number: a kind of text."""
+    rules = vr_rules.load().vr
+    kinds = [NAME if code == "PN" else SPLIT if code and rules[code].splits else WHOLE for code in VR_CODES]
+    return np.array(kinds, np.int64)
 
 
 def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable:
@@ -68,17 +77,15 @@ def to_utf8(table: ElementTable, decoded: npt.NDArray[np.bool_]) -> ElementTable
         return table
     sets, set_of = _character_sets(table, rows)
     values, value_of = distinct_values(table.arena, table.offset.take(rows), table.length.take(rows))
-    keys, key_of = np.unique((value_of * len(sets) + set_of) * 2 + (table.vr[rows] == PN), return_inverse=True)
+    keys, key_of = np.unique((value_of * len(sets) + set_of) * 3 + _text_kinds()[table.vr[rows]], return_inverse=True)
     with quiet():
-        found = [
-            _decoded(values[key // 2 // len(sets)], sets[key // 2 % len(sets)], bool(key % 2)) for key in keys.tolist()
-        ]
+        found = [_decoded(values[key // 3 // len(sets)], sets[key // 3 % len(sets)], key % 3) for key in keys.tolist()]
     return _replaced(table, rows, found, key_of)
 
 
 @remembered
-def _decoded(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> _Decoded:
-    text = decode(raw, encodings, is_name=is_name)
+def _decoded(raw: bytes, encodings: tuple[str, ...], kind: int) -> _Decoded:
+    text = decode(raw, encodings, is_name=kind == NAME, splits=kind != WHOLE)
     return text.encode("utf-8", "replace"), _reason(text, encodings)
 
 
@@ -163,30 +170,24 @@ def python_encodings(value: bytes) -> tuple[str, ...]:
 
     with quiet():
         try:
-            return tuple(convert_encodings(terms))
+            return tuple(convert_encodings([NEWER.get(term, term) for term in terms]))
         except (LookupError, ValueError):  # an embedded NUL; or the caller made pydicom strict
             return (DEFAULT_REPERTOIRE,)
 
 
-def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool) -> str:
+def decode(raw: bytes, encodings: Sequence[str], *, is_name: bool, splits: bool) -> str:
     """Decode one value, code extensions included; what does not decode becomes U+FFFD. To be called in ``quiet``."""
-    if ESCAPE not in raw:
-        with contextlib.suppress(UnicodeError, LookupError):
-            return raw.decode(encodings[0])
+    delimiters = DELIMITERS["PN" if is_name else ""]
+    if ESCAPE in raw:
+        return decode_extended(raw, encodings, delimiters, splits=splits)
+    with contextlib.suppress(UnicodeError, LookupError):
+        return raw.decode(encodings[0])
     from pydicom.charset import decode_bytes
 
     try:
-        text = decode_bytes(raw, list(encodings), DELIMITERS["PN" if is_name else ""])
+        return decode_bytes(raw, list(encodings), delimiters)
     except (UnicodeError, LookupError, ValueError):  # only when the caller made pydicom strict
         return raw.decode("ascii", "replace")
-    return without_designations(text, encodings)
-
-
-def without_designations(text: str, encodings: Sequence[str]) -> str:
-    """Text that pydicom has decoded, less the code extensions' designations that it leaves there."""
-    for encoding in encodings if "\x1b" in text else ():
-        text = text.replace(LEFT_IN_TEXT.get(encoding, ""), "")
-    return text
 
 
 def _reason(text: str, encodings: Sequence[str]) -> Reason | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dicom_bq import dictionary
 from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_NUMBER, ElementTable
 from dicom_bq.scan.batch import Batch
-from dicom_bq.scan.charset import DEFAULT_REPERTOIRE, ESCAPE, SPECIFIC_CHARACTER_SET, python_encodings
+from dicom_bq.scan.charset import DEFAULT_REPERTOIRE, SPECIFIC_CHARACTER_SET, python_encodings
 from dicom_bq.scan.encode import NUMBER_FORMATS, encode
+from dicom_bq.scan.extensions import ESCAPE
 from dicom_bq.scan.normalise import as_table, normalise
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.rows import EXPLICIT_LITTLE, IMPLICIT_LITTLE

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dicom_bq.scan.charset import without_designations
+from dicom_bq.scan.extensions import without_designations
 
 NUMBER_FORMATS: Mapping[str, str] = {
     "FD": "<d", "FL": "<f", "SL": "<i", "SS": "<h", "SV": "<q", "UL": "<I", "US": "<H", "UV": "<Q",

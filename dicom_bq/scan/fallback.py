@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_NUMBER, Note
 from dicom_bq.errors import ScanError, TruncatedError
@@ -11,12 +12,14 @@ from dicom_bq.problems import Reason
 from dicom_bq.scan.batch import Batch
 from dicom_bq.scan.bytesource import ByteSource
 from dicom_bq.scan.datasets import append_dataset
+from dicom_bq.scan.meta import ITEM_GROUP
 from dicom_bq.scan.outcome import Failure, ScanOptions, Skipped
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.tables import is_never_read
 
 if TYPE_CHECKING:
-    from pydicom import FileDataset
+    from pydicom import Dataset, FileDataset
+    from pydicom.dataelem import RawDataElement
 
 HEADER_BYTES = 8
 """Of an element, at least (PS3.5 7.1.2, 7.1.3)."""
@@ -46,6 +49,7 @@ def scan_by_pydicom(
             return failure
         content = source.read(0, options.max_header_bytes)
         dataset = _read(content)
+        _check_without_vr(dataset, content)
         batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.READ_BY_PYDICOM))
         with quiet():
             append_dataset(dataset, batch)
@@ -57,6 +61,40 @@ def scan_by_pydicom(
         why = other if isinstance(other, ScanError) else type(other).__name__
         return Failure(uri, "malformed", f"{error}; pydicom: {why}")
     return None
+
+
+def _check_without_vr(dataset: FileDataset, content: bytes) -> None:
+    """Refuse what pydicom has made up of an explicit data set.
+
+    An element without a VR it takes for one of implicit VR. The length may then be what stands in the place of a VR:
+    the value takes other elements with it, and ends anywhere.
+
+    Raises:
+        ScanError: What is behind such a value is not the end, nor that of an item, nor a greater tag.
+    """
+    stack: list[Dataset] = [dataset]
+    while stack:
+        current = stack.pop()
+        for tag in current.keys():  # noqa: SIM118 (to go over the elements decodes them)
+            element: Any = current.get_item(tag, keep_deferred=True)
+            if element.VR == "SQ" and not hasattr(element, "is_implicit_VR"):
+                stack += element.value
+            elif element.VR is None and not element.is_implicit_VR and tag.group != ITEM_GROUP:
+                _check_following(int(tag), element, content)
+
+
+def _check_following(tag: int, element: RawDataElement, content: bytes) -> None:
+    if element.length == UNDEFINED_LENGTH:
+        return
+    start, order = element.value_tell, "<" if element.is_little_endian else ">"
+    end, (short,) = start + element.length, struct.unpack_from(order + "H", content, start - 2)
+    if end + HEADER_BYTES <= len(content):
+        group, number = struct.unpack_from(order + "HH", content, end)
+        follows = group == ITEM_GROUP or group << 16 | number > tag
+    else:  # of a value that goes on to the end pydicom has the same, whichever its length is
+        follows = end <= len(content) or start + short == len(content) > start
+    if not follows:
+        raise ScanError(reason="no VR, and no element follows the value", offset=start - HEADER_BYTES)
 
 
 def _check_end(dataset: FileDataset, content: bytes, batch: Batch) -> None:

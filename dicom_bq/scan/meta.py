@@ -11,6 +11,7 @@ from dicom_bq.errors import HeaderTooLargeError, NotDicomError, ScanError, Trunc
 from dicom_bq.scan.bytesource import ByteSource
 from dicom_bq.scan.rows import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Form, Rows
 from dicom_bq.scan.tables import LONG, tables
+from dicom_bq.scan.unstated import HEADER_BYTES, is_no_vr, may_follow
 
 STEP = 8192
 """Bytes read past a long element, at least."""
@@ -170,9 +171,18 @@ def form_of(meta: Meta) -> tuple[Form, bool]:
     found = found_form(rest[:6], declared, bool(meta.transfer_syntax)) if len(rest) >= 6 and any(rest[:6]) else declared
     if found == declared or not meta.transfer_syntax:
         return found, True
+    if found.implicit and declared == EXPLICIT_LITTLE and not _continues(rest, found) and _begins_unstated(rest):
+        return declared, True
     if not found.implicit and (_continues(rest, declared) or not _continues(rest, found)):
         return declared, True  # a tag that the dictionary does not know may look like one that it does
     return found, False
+
+
+def _begins_unstated(rest: bytes) -> bool:
+    """The first element of an explicit data set does not say its VR, and another one follows it."""
+    tag, _, start, length = _header(rest, 0, EXPLICIT_LITTLE)
+    end = start + length
+    return is_no_vr(rest[4:6]) and end + HEADER_BYTES <= len(rest) and may_follow(rest, end, tag, rest[4:6])
 
 
 def found_form(first: bytes, declared: Form, is_declared: bool) -> Form:

@@ -19,6 +19,7 @@ from dicom_bq.elements import ROOT, UNDEFINED_LENGTH
 from dicom_bq.errors import ScanError, TruncatedError
 from dicom_bq.scan.rows import IMPLICIT_LITTLE, Form, Mark, Rows
 from dicom_bq.scan.tables import LONG, PIXEL_DATA_TAGS, SQ, UN, is_never_read, tables
+from dicom_bq.scan.unstated import is_no_vr, may_end, may_follow
 
 SEQUENCE_LEVEL = -2
 """Stands for the holding item while items themselves are expected."""
@@ -217,21 +218,42 @@ class Walker:
         if value + length > frame.end:
             self._jump(tag, vr, value, length)
             self._require(position, value - position + length)
-        self.rows.append(frame.item, tag, vr, self.base + value, length)
+        row = self.rows.append(frame.item, tag, vr, self.base + value, length)
+        if not vr and not frame.codec.form.implicit:
+            self.rows.pending.append((row, frame.codec.form))
         return value + length
 
     def _explicit(self, position: int) -> tuple[int, int, int]:
-        """VR number, value position and length of an element with a VR in the stream."""
+        """VR number, 0 where none is said, value position and length of an element of an explicit data set."""
         codec = self.frame.codec
-        code, length = codec.header.unpack_from(self.data, position)[2:]
+        group, element, code, length = codec.header.unpack_from(self.data, position)
         vr = tables().codes.get(code)
         if vr is None:
             self._end_at_padding(position)
-            raise ScanError(reason="unknown VR", offset=position)
+            if not self._is_unstated(position, group << 16 | element, code, length):
+                raise ScanError(reason="unknown VR", offset=position)
+            return 0, position + 8, length
         if vr & LONG:
             self._require(position, 12)
             return vr ^ LONG, position + 12, codec.length.unpack_from(self.data, position + 8)[0]
         return vr, position + 8, length
+
+    def _is_unstated(self, position: int, tag: int, code: bytes, length: int) -> bool:
+        """Whether an element has no VR, but a length of 16 bits behind the bytes of one: what follows it tells."""
+        frame, following = self.frame, position + 8 + length
+        if frame.codec.form.big_endian or not is_no_vr(code):
+            return False
+        is_padded = not self.stack and following >= self._zeros_from
+        if not self.complete and frame.end == len(self.data) and (is_padded or following + 8 > frame.end):
+            self._require(position, max(16 + length, frame.end - position + 1))
+        if (is_padded and following <= frame.end) or (following == frame.end and not (frame.undefined and self.stack)):
+            return may_end(code, length)
+        if following + 8 > frame.end:
+            return False
+        group, element = frame.codec.header.unpack_from(self.data, following)[:2]
+        if group == DELIMITER_GROUP:
+            return frame.undefined and bool(self.stack) and element == ITEM_END and may_end(code, length)
+        return may_follow(self.data, following, tag, code)
 
     def _end_at_padding(self, position: int) -> None:
         """Stop where nothing but zeros follows the last element, which can be told at the end of the file only."""
@@ -272,7 +294,8 @@ class Walker:
             self._push(_Frame(end, undefined, item, -1, value, frame.codec))
             return value
         expected = SEQUENCE_END if frame.item == SEQUENCE_LEVEL else ITEM_END
-        if not self.stack or not frame.undefined or element != expected:
+        is_last = frame.undefined or value == frame.end  # some writers say the length, and delimit all the same
+        if not self.stack or not is_last or element != expected:
             raise ScanError(reason=f"unexpected delimiter (FFFE,{element:04X})", offset=position)
         self._pop(position)
         return value

@@ -10,6 +10,8 @@ UNDEFINED = 0xFFFFFFFF
 KNOWN = LONG_LENGTH | TEXT | NUMBER.keys()
 DELIMITERS = 0xFFFE
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+#: Stands where an element does not say its VR, and has a length of 16 bits; see unstated.py.
+MARK = b"QZ"
 
 
 class _InexactError(Exception):
@@ -74,7 +76,7 @@ def _header(data: bytes, at: int, *, implicit: bool, order: str) -> tuple[str, i
     if implicit:
         return "", struct.unpack_from(order + "L", data, at + 4)[0], at + 8
     vr = data[at + 4 : at + 6].decode("latin-1")
-    if vr not in KNOWN:
+    if vr not in KNOWN and vr != MARK.decode():
         raise _InexactError  # what pydicom takes for an implicit VR
     if vr in LONG_LENGTH:
         return vr, struct.unpack_from(order + "L", data, at + 8)[0], at + 12

@@ -1,10 +1,11 @@
 """The only place where the oracle touches pydicom's reader and decoders.
 
 Numbers and sequences are what `pydicom.values.convert_value` makes of an element, text is what
-`pydicom.charset.decode_bytes` makes of it: the two functions behind `DataElement.value`. They are called
-directly, and not through `Dataset.__getitem__`, because that one loses what the mapping has to keep (the
-white space of AE, the digits of a DS that does not parse, the U+FFFD of a name) and changes the data set
-that it is asked about. Elements that were built in memory have their value taken as it is.
+`pydicom.charset.decode_bytes` makes of it, but for what text.py says: the two functions behind
+`DataElement.value`. They are called directly, and not through `Dataset.__getitem__`, because that one loses
+what the mapping has to keep (the white space of AE, the digits of a DS that does not parse, the U+FFFD of a
+name) and changes the data set that it is asked about. Elements that were built in memory have their value taken
+as it is.
 """
 
 from __future__ import annotations
@@ -12,27 +13,33 @@ from __future__ import annotations
 import datetime
 import logging
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, config
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag
-from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_value
 
-from .exact import is_exact
+from .exact import KNOWN, is_exact
 from .tables import NUMBER, OPAQUE
+from .text import decode, encodings_of
+from .unstated import with_marks
 
 PIXEL_DATA = 0x7FE00010
 FILE_META = 0x0002
 UNDEFINED_LENGTH = 0xFFFFFFFF
+#: An item, or the end of a sequence without any, by whether it is little endian.
+BEGINNINGS = {True: (b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"), False: (b"\xff\xfe\xe0\0", b"\xff\xfe\xe0\xdd")}
+NOT_EXPLICIT_LITTLE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
+DEFLATED = "1.2.840.10008.1.2.1.99"
 LAST = 2**63  # a position behind all others
 
 
@@ -151,7 +158,7 @@ def read_file(path: str | Path) -> Dataset:
             stopped.append(vr)
         return stop
 
-    with _pydicom_may_fail(), Path(path).open("rb") as handle:
+    with _pydicom_may_fail(), BytesIO(_marked(Path(path).read_bytes())) as handle:
         dataset = read_partial(handle, stop_when=at_encapsulated_pixel_data, force=True)
         if dataset.file_meta.original_encoding == (False, True):
             dataset.file_meta = _file_meta(handle)
@@ -159,6 +166,22 @@ def read_file(path: str | Path) -> Dataset:
         tag = BaseTag(PIXEL_DATA)
         dataset[tag] = RawDataElement(tag, stopped[0] or "OW", UNDEFINED_LENGTH, b"not read", LAST, False, True)
     return dataset
+
+
+def _marked(data: bytes) -> bytes:
+    """The bytes of a file, with a mark for each VR that is not said, if it is in explicit VR little endian."""
+    handle = BytesIO(data)
+    try:
+        meta = _file_meta(handle)
+        start, syntax = handle.tell(), str(meta.get("TransferSyntaxUID", ""))
+        if syntax == DEFLATED:
+            inflated = zlib.decompress(data[start:], -zlib.MAX_WBITS)
+            marked = with_marks(inflated, 0)
+            return data if marked == inflated else data[:start] + zlib.compress(marked, wbits=-zlib.MAX_WBITS)
+    except Exception:  # pydicom will say it again
+        return data
+    begins = data[start + 4 : start + 6].decode("latin-1") in KNOWN
+    return data if syntax in NOT_EXPLICIT_LITTLE or not (syntax or begins) else with_marks(data, start)
 
 
 def _file_meta(handle: BinaryIO) -> FileMetaDataset:
@@ -194,17 +217,17 @@ def _up_to_encapsulated_pixel_data(elements: dict[int, Element]) -> dict[int, El
 def encodings_for(character_set: str) -> list[str]:
     """Python's names for a value of (0008,0005) Specific Character Set."""
     with _pydicom_may_fail():
-        return convert_encodings([part.strip(" ") for part in character_set.split("\\")])
+        return encodings_of([part.strip(" ") for part in character_set.split("\\")])
 
 
-def whole_text(element: Element, encodings: list[str]) -> str:
-    """The text of an element, not split, not trimmed, only without NUL."""
+def whole_text(element: Element, encodings: list[str], vr: str) -> str:
+    """The text of an element read as `vr`, not split, not trimmed, only without NUL."""
     if element.raw is None:
         return _without_escape(_text_of(element.value, element.stored_vr).replace("\0", ""), encodings)
     if element.tag >> 16 == FILE_META:
         encodings = encodings_for("")  # PS3.10 7.1: of the data set is the character set that the data set names
     with _pydicom_may_fail():
-        text = decode_bytes(element.data(), encodings, TEXT_VR_DELIMS).replace("\0", "")
+        text = decode(element.data(), encodings, vr).replace("\0", "")
     return _without_escape(text, encodings)
 
 
@@ -258,7 +281,7 @@ def items(element: Element, encodings: list[str]) -> list[Dataset]:
             return [_dataset(each) for each in element.value]
     raw = element.read_as("SQ")
     with _pydicom_may_fail():
-        if element.data()[:4] != (b"\xfe\xff\0\xe0" if raw.is_little_endian else b"\xff\xfe\xe0\0"):
+        if not element.data().startswith(BEGINNINGS[raw.is_little_endian]):
             raise ValueError(element.tag)  # pydicom would read anything as an item
         if element.stored_vr in OPAQUE and not raw.is_implicit_VR:
             raise ValueError(element.tag)  # no standard says how items are written in OW, OF, OL, OD and OV

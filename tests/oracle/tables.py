@@ -84,11 +84,11 @@ def entry(tag: int) -> Entry | None:
 @cache
 def entry_by_keyword(keyword: str) -> Entry | None:
     """The dictionary's line that has this keyword, repeating groups at their base tag."""
+    for mask, (vr, vm, _, _, name) in RepeatersDictionary.items():
+        if name == keyword:  # its base tag may be that of another element, such as (0028,0402)
+            return Entry(int(mask.replace("x", "0"), 16), vr, vm, name, mask)
     tag = datadict.tag_for_keyword(keyword)
-    if tag is not None:
-        return entry(tag)
-    masks = [mask for mask, line in RepeatersDictionary.items() if line[4] == keyword]
-    return entry(int(masks[0].replace("x", "0"), 16)) if masks else None
+    return None if tag is None else entry(tag)
 
 
 @cache

@@ -92,7 +92,7 @@ class Item:
         """Takes character set and pixel representation from the item's own elements, where it has them."""
         changed = self
         if (character_set := self.elements.get(0x00080005)) is not None:
-            changed = replace(changed, encodings=encodings_for(whole_text(character_set, ["iso8859"])))
+            changed = replace(changed, encodings=encodings_for(whole_text(character_set, ["iso8859"], "CS")))
         representation = self.elements.get(0x00280103)
         if representation is not None and representation.has_bytes():
             changed = replace(changed, signed=_first_number(representation) == 1)
@@ -101,7 +101,7 @@ class Item:
 
 def _first_number(element: Element) -> float | None:
     if element.stored_vr in TEXT:
-        text = trim(whole_text(element, ["iso8859"]), "IS")
+        text = trim(whole_text(element, ["iso8859"], "IS"), "IS")
         return int(text) if text.isdecimal() else None
     values = numbers(element, element.stored_vr if element.stored_vr in NUMBER else "US")
     return values[0] if values else None
@@ -111,7 +111,7 @@ def root(elements: dict[int, Element], *, ordered: bool) -> Item:
     """The instance itself, which also says in which time zone its clock runs."""
     item = Item(elements, encodings_for(""), ordered=ordered).with_own_settings()
     offset = elements.get(0x00080201)
-    zone = parse_offset(trim(whole_text(offset, item.encodings), "SH")) if offset is not None else None
+    zone = parse_offset(trim(whole_text(offset, item.encodings, "SH"), "SH")) if offset is not None else None
     return replace(item, zone=zone or UTC)
 
 
@@ -216,7 +216,7 @@ def _fit(element: Element, vr: str, line: Entry, dictionary_vr: str, item: Item)
     if line.vr == "SQ" or (line.vr == "AT") != (vr == "AT"):
         raise DoesNotFit(Reason.STORED_VR)
     if vr in TEXT:
-        text = whole_text(element, item.encodings)
+        text = whole_text(element, item.encodings, vr)
         return fit_text(text, line.vr, repeated=line.repeated, zone=item.zone)
     values = numbers(element, vr)
     if values is None:
@@ -246,7 +246,7 @@ def _unnamed_vr(element: Element, item: Item) -> str:
     creator = item.elements.get(element.tag >> 16 << 16 | (element.tag & 0xFF00) >> 8)
     if creator is None or not element.tag >> 16 & 1 or not element.tag & 0xFF00:
         return "UN"
-    vr = private_vr(element.tag, trim(whole_text(creator, item.encodings), "LO"))
+    vr = private_vr(element.tag, trim(whole_text(creator, item.encodings, "LO"), "LO"))
     if vr == "US or SS":
         return "SS" if item.signed else "US"
     return vr
@@ -255,14 +255,14 @@ def _unnamed_vr(element: Element, item: Item) -> str:
 def _has_value(element: Element, vr: str, item: Item) -> bool:
     """Zero length is no value, and neither is text that is nothing but padding."""
     if vr in TEXT and element.has_bytes():
-        return trim(whole_text(element, item.encodings), vr) != ""
+        return trim(whole_text(element, item.encodings, vr), vr) != ""
     return element.has_bytes()
 
 
 def _texts(element: Element, vr: str, item: Item, padding: str) -> list[str]:
     """The values as OtherElements holds them: parted as they are stored, without the padding of their VR."""
     if vr in TEXT:
-        return split(trim(whole_text(element, item.encodings), padding), vr)
+        return split(trim(whole_text(element, item.encodings, vr), padding), vr)
     values = numbers(element, vr)
     if values is None:
         return [element.data().hex().upper()]
