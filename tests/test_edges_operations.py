@@ -57,6 +57,55 @@ def test_another_try_is_not_stopped_by_a_note_for_the_one_before(state_home: Pat
     assert kept.read("1").state == "PENDING"
 
 
+@pytest.mark.parametrize("left", ["", "{}", "record"])
+def test_an_old_record_is_forgotten_also_when_it_is_none_and_a_running_one_is_not(state_home: Path, left: str) -> None:
+    """A power cut leaves an empty one: no export can stop at that for ever."""
+    kept = Store.of_user()
+    kept.make()
+    kept.path("2").write_text(operation("2", ended="e").to_json() if left == "record" else left)
+    kept.write(operation("3"))
+    for old in ("2", "3"):
+        os.utime(kept.path(old), ns=(0, 0))
+    kept.add(operation())
+    assert (kept.path("2").exists(), kept.path("3").exists()) == (False, True)
+
+
+def test_a_record_that_another_process_forgets_meanwhile_stops_nobody(
+    state_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, read = Store.of_user(), Store.read
+    kept.make()
+    kept.path("2").write_text(operation("2", ended="e").to_json())
+    os.utime(kept.path("2"), ns=(0, 0))
+
+    def late(store: Store, identifier: str) -> Operation:
+        store.remove(identifier)
+        return read(store, identifier)
+
+    monkeypatch.setattr(Store, "read", late)
+    kept.add(operation())
+    assert kept.path("1").exists()
+
+
+def test_a_child_that_takes_its_record_away_is_asked_for_its_exit_code(
+    state_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, read = Store.of_user(), Store.read
+    kept.add(operation())
+
+    def late(store: Store, identifier: str) -> Operation:
+        store.remove(identifier)
+        return read(store, identifier)
+
+    monkeypatch.setattr(Store, "read", late)
+    with subprocess.Popen([sys.executable, "-c", "input(); raise SystemExit(2)"], stdin=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        ended = iter([None, 2])
+        monkeypatch.setattr(child, "poll", lambda: next(ended))
+        assert detached._begun(child, kept, "1") == 2
+        child.stdin.write(b"\n")
+
+
 @pytest.mark.parametrize("facts", [{}, {"ended": "e"}, {**FAILED, "destination": "elsewhere"}], ids=str)
 def test_an_id_is_not_taken_twice(state_home: Path, facts: dict[str, Any]) -> None:
     kept = Store.of_user()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -77,8 +78,9 @@ def _begun(process: subprocess.Popen[bytes], store: Store, identifier: str) -> i
         code = process.poll()
         if code is not None:
             return code if code > 1 or code < 0 else None
-        if store.path(identifier).exists() and store.read(identifier).state == "RUNNING":
-            break
+        with contextlib.suppress(UsageError):  # it has been refused, and has taken its record away
+            if store.path(identifier).exists() and store.read(identifier).state == "RUNNING":
+                break
         time.sleep(EVERY)
     process.returncode = 0  # it is not ours to wait for
     return None

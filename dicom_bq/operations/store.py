@@ -193,11 +193,19 @@ class Store:
         pending = latest.success + latest.pending
         return replace(operation, ended=latest.updated, success=0, pending=pending, error=status(*error))
 
+    def _is_over(self, identifier: str) -> bool:
+        """Whether nobody will write a record any more; one that is none, as a power cut leaves it, least of all."""
+        try:
+            return bool(self.read(identifier).ended)
+        except UsageError:
+            return True
+
     def _forget_old(self) -> None:
         oldest = time.time() - DAYS_KEPT * 24 * 3600
         for identifier in list(self._ids()):
-            if self.path(identifier).stat().st_mtime < oldest and self.read(identifier).ended:
-                self.remove(identifier)
+            with contextlib.suppress(OSError):  # another process has forgotten it just now
+                if self.path(identifier).stat().st_mtime < oldest and self._is_over(identifier):
+                    self.remove(identifier)
         for file in self.directory.iterdir():  # of processes that were killed before there was a record
             identifier = file.name.partition(".")[0]
             if file.stat().st_mtime < oldest and not (identifier and self.path(identifier).exists()):

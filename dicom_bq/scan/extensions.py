@@ -62,9 +62,11 @@ def _decode_part(part: bytes, encodings: Sequence[str], delimiters: set[int]) ->
         return part.decode(encodings[0], "replace").replace("\x1b", REPLACEMENT)
     encoding, mark = CODES_TO_ENCODINGS.get(designation[0], NEWER.get(designation[0], "")), ""
     if encoding not in (*encodings, default_encoding):
-        text = part.decode(encodings[0], "replace")
-        if "\x1b" not in text and REPLACEMENT not in text:
-            return text  # JIS C 6226, for one, which Python's decoder of JIS X 0208 knows
+        # Python's decoder of JIS X 0208 also knows JIS C 6226, and the Romaji that many go back to in place of ASCII.
+        for declared in encodings:
+            text = part.decode(declared, "replace")
+            if "\x1b" not in text and REPLACEMENT not in text:
+                return text
         encoding, mark = NOT_DECLARED, REPLACEMENT
     elif encoding in handled_encodings:  # they are decoded with their designation
         return part.decode(encoding, "replace")

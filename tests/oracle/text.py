@@ -15,6 +15,7 @@ from pydicom.charset import convert_encodings, decode_bytes
 from .tables import WHOLE
 
 ESCAPE, UNKNOWN = b"\x1b", "\ufffd"
+MARKS = {"\x1b", UNKNOWN}
 #: PS3.3 tables C.12-3 and C.12-4, by Python's names.
 DESIGNATED = {
     b"\x1b(B": "iso8859", b"\x1b(J": "shift_jis", b"\x1b)I": "shift_jis", b"\x1b-A": "latin_1",
@@ -75,10 +76,10 @@ def _part(part: bytes, encodings: list[str], ends: bytes) -> str:
     if not found:
         return first.replace("\x1b", UNKNOWN)
     encoding, rest = DESIGNATED.get(found[0], ""), part[found.end() :]
-    if encoding not in ("iso8859", *encodings) and "\x1b" not in first and UNKNOWN not in first:
-        return first  # JIS C 6226, which Python's decoder of JIS X 0208 knows
-    if encoding != "iso8859" and encoding not in encodings:
-        return UNKNOWN + _up_to_end(rest, "ascii", encodings, ends)
+    if encoding not in ("iso8859", *encodings):
+        # Python's decoder of JIS X 0208 knows JIS C 6226, and Romaji
+        read = [text for text in (part.decode(one, errors="replace") for one in encodings) if not set(text) & MARKS]
+        return read[0] if read else UNKNOWN + _up_to_end(rest, "ascii", encodings, ends)
     if encoding in JAPANESE:
         return part.decode(encoding, errors="replace")
     return _up_to_end(rest, encoding, encodings, b"" if encoding == "iso_ir_58" else ends)
