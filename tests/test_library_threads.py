@@ -98,12 +98,12 @@ def test_warnings_of_others_go_by_their_own_filters() -> None:
 def test_sections_of_two_threads_leave_all_as_it_was(first_out: int) -> None:
     before = state()
     ends = [Event(), Event()]
-    begun = Barrier(3)
+    begun = Barrier(3, timeout=60)
 
     def section(number: int) -> set[str]:
         with quiet() as heard:
             begun.wait()
-            ends[number].wait()
+            ends[number].wait(60)
             warn_and_log(f"of {number}")
         return set(heard)
 
