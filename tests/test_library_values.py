@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import multiprocessing
 import pickle
+import pydoc
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
@@ -14,7 +18,8 @@ from typing import Any
 import pytest
 
 import dicom_bq
-from dicom_bq import outcomes
+from dicom_bq import job, outcomes
+from dicom_bq.errors import UsageError
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.report import ExportReport
 from dicom_bq.scan.outcome import Failure
@@ -75,3 +80,35 @@ def test_an_export_in_another_process_returns_its_report(tmp_path: Path, method:
     assert (report.rows, report.exported, report.not_dicom) == (1, 1, 1)
     assert [Path(failure.uri).name for failure in report.failures] == ["cut0.dcm"]
     assert report.summary().startswith(f"{tmp_path}/x.parquet: 1 row written")
+
+
+# Functions
+
+FUNCTIONS = [dicom_bq.export, dicom_bq.infer_schema, dicom_bq.scan, dicom_bq.schema_from_keywords, dicom_bq.to_arrow]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_functions_can_be_sent_and_copied(function: object) -> None:
+    for other in (pickle.loads(pickle.dumps(function)), copy.copy(function), copy.deepcopy(function)):  # noqa: S301
+        assert other is function
+
+
+def test_the_package_scan_looks_like_the_function() -> None:
+    assert inspect.signature(dicom_bq.scan) == inspect.signature(job.scan)
+    assert inspect.unwrap(dicom_bq.scan) is job.scan
+    assert inspect.getdoc(dicom_bq.scan) == inspect.getdoc(job.scan)
+    assert "Args:\n        sources: Directories" in pydoc.render_doc(dicom_bq.scan)
+    assert inspect.ismodule(dicom_bq.scan)
+
+
+def test_the_function_scan_is_loaded_when_it_is_looked_at() -> None:
+    program = "import dicom_bq, sys; dicom_bq.scan.__name__; print('dicom_bq.job' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_scan_in_another_process() -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        waiting = processes.submit(dicom_bq.scan, "nowhere")
+        with pytest.raises(UsageError, match="nowhere does not exist"):
+            waiting.result()
