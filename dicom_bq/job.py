@@ -278,7 +278,7 @@ def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | No
         raise UsageError(reason="the JSON schema variant has its own columns: leave out the schema, or the variant")
     if asked is None:
         return known
-    if _is_of_json_variant(asked):
+    if asked.is_json_variant:
         raise UsageError(
             reason="the schema is that of the JSON variant: leave it out, or ask for schema_type json alone"
         )
@@ -290,13 +290,6 @@ def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | No
     completed = asked.completed(options.get("numeric_strings", "text"))
     completed.to_arrow()  # or a type that rows cannot have is met in the first of them
     return completed
-
-
-def _is_of_json_variant(schema: TableSchema) -> bool:
-    from dicom_bq.columns.jsonmodel import json_schema
-
-    variants = (json_schema(include_source_store=wanted).columns for wanted in (False, True))
-    return schema.columns in variants
 
 
 def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:

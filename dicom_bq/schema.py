@@ -32,7 +32,7 @@ from dicom_bq.mapping import (
     expected_columns,
     is_sequence,
 )
-from dicom_bq.schema_fields import columns_from_fields, fields_from_columns
+from dicom_bq.schema_fields import columns_from_fields, fields_from_columns, is_json_variant
 from dicom_bq.schema_limits import BIGQUERY_LIMITS, Limits, check_limits
 from dicom_bq.schema_merge import SchemaChange, diff_columns, merge_columns
 
@@ -176,6 +176,11 @@ class TableSchema:
             )
             raise SchemaConflictError(path=change.path, first=first, second=second, advice=advice)
         return TableSchema(self.merge(expected).columns, self.edition)
+
+    @property
+    def is_json_variant(self) -> bool:
+        """Whether it is that of a table with all elements in one JSON column."""
+        return is_json_variant(column.name for column in self.columns)
 
     def unknown(self) -> tuple[str, ...]:
         """Paths (``A.B``) of the columns that the mapping never makes, so that no instance has a value for them."""

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 import dicom_bq
-from dicom_bq import job, outcomes
-from dicom_bq.errors import UsageError
+from dicom_bq import job, outcomes, reading
+from dicom_bq.cli import main
+from dicom_bq.errors import DestinationConflictError, UsageError
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.report import ExportReport
 from dicom_bq.scan.outcome import Failure
+from dicom_bq.schema import TableSchema
 from tests.handmade import explicit_file
 
 # Reports
@@ -112,3 +114,49 @@ def test_scan_in_another_process() -> None:
         waiting = processes.submit(dicom_bq.scan, "nowhere")
         with pytest.raises(UsageError, match="nowhere does not exist"):
             waiting.result()
+
+
+# Schemas
+
+
+@pytest.fixture(params=[False, True], ids=["without", "with_source"])
+def json_schema(request: pytest.FixtureRequest) -> TableSchema:
+    return dicom_bq.infer_schema([], schema_type="json", include_source_store=request.param)
+
+
+def test_the_schema_of_the_json_variant_survives_its_own_file(json_schema: TableSchema) -> None:
+    again = TableSchema.from_json(json_schema.to_json())
+    assert again == TableSchema.from_arrow(json_schema.to_arrow()) == again.merge(json_schema) == json_schema
+    assert again.to_json() == json_schema.to_json()
+    with pytest.raises(UsageError, match="the schema is that of the JSON variant: leave it out"):
+        dicom_bq.to_arrow([], schema=again)
+
+
+def test_schemas_of_the_json_variant_merge_in_either_order() -> None:
+    without, with_source = (
+        dicom_bq.infer_schema([], schema_type="json", include_source_store=wanted) for wanted in (False, True)
+    )
+    assert without.merge(with_source) == with_source.merge(without) == with_source
+
+
+def test_the_command_keeps_the_order_of_the_json_variant(
+    json_schema: TableSchema, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "v.json"
+    path.write_text(json_schema.to_json())
+    assert main(["schema", "merge", str(path), str(path)]) == 0
+    assert capsys.readouterr().out == json_schema.to_json() + "\n"
+    assert main(["export", str(tmp_path), str(tmp_path / "x.parquet"), "--schema", str(path)]) == 2
+    assert capsys.readouterr().err.startswith("dicom-bq: the schema is that of the JSON variant")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.duckdb"])
+def test_flattened_rows_for_a_table_of_the_json_variant_are_refused_before_files_are_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tree(tmp_path / "in"), tmp_path / name
+    for disposition in ("write-empty", "write-append"):
+        dicom_bq.export(source, out, schema_type="json", write_disposition=disposition)
+    monkeypatch.setattr(reading.Reading, "batch", None)
+    with pytest.raises(DestinationConflictError, match="DroppedTags is STRING REPEATED in the table and RECORD"):
+        dicom_bq.export(source, out, write_disposition="write-append")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from dicom_bq.column import NULLABLE, RECORD, REPEATED, Column, in_order
-from dicom_bq.schema_fields import Level, places_of, table_level
+from dicom_bq.schema_fields import Level, level_of, places_of
 
 DUCKDB_TYPES = {
     "STRING": "VARCHAR",
@@ -60,7 +60,7 @@ def create_table(columns: Iterable[Column], table: str) -> str:
 
 def columns_of_duckdb(names: Sequence[str], types: Sequence[DuckDBType]) -> tuple[Column, ...]:
     """Columns of a table from its names and types; a type without a BigQuery name keeps DuckDB's."""
-    return _columns(names, types, table_level)
+    return _columns(names, types, level_of(names))
 
 
 def _columns(names: Sequence[str], types: Sequence[DuckDBType], level: Level) -> tuple[Column, ...]:
