@@ -33,7 +33,7 @@ from dicom_bq.mapping import (
     is_sequence,
 )
 from dicom_bq.schema_fields import columns_from_fields, fields_from_columns, is_json_variant
-from dicom_bq.schema_limits import BIGQUERY_LIMITS, Limits, check_limits
+from dicom_bq.schema_limits import BIGQUERY_LIMITS, NO_LIMITS, Limits, check_limits
 from dicom_bq.schema_merge import SchemaChange, diff_columns, merge_columns
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class TableSchema:
 
         Raises:
             SchemaError: The text is no JSON, or no schema; says where.
+            SchemaLimitError: Two columns have names that differ in case alone, or not at all.
         """
         try:
             document = json.loads(text)
@@ -120,7 +121,9 @@ class TableSchema:
             raise SchemaError(reason=f"the schema is not JSON{where}") from error
         for key in ("schema", "fields"):
             document = document.get(key, document) if isinstance(document, dict) else document
-        return cls(columns_from_fields(document))
+        columns = columns_from_fields(document)
+        check_limits(columns, NO_LIMITS)  # of names that differ in case alone, some destination would keep one
+        return cls(columns)
 
     @classmethod
     def from_arrow(cls, schema: pa.Schema) -> TableSchema:

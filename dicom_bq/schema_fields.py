@@ -179,6 +179,8 @@ def _checked(item: object, where: str) -> dict[str, Any]:
     for name, text in checked.items():
         if not isinstance(text, str) or (not text and name in {"name", "type"}):
             raise SchemaError(reason=f"{where}: {name} must be text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise SchemaError(reason=f"{where}: {name} {text!a} holds half a character, a lone surrogate")
     kind, mode = checked["type"].upper(), checked["mode"].upper()
     if mode not in _MODES:
         raise SchemaError(reason=f"{where}: mode must be one of {', '.join(sorted(_MODES))}")

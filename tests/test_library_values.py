@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import multiprocessing
 import pickle
 import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +17,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import dicom_bq
 from dicom_bq import job, outcomes, reading
 from dicom_bq.cli import main
-from dicom_bq.errors import DestinationConflictError, UsageError
+from dicom_bq.errors import DestinationConflictError, SchemaError, UsageError
 from dicom_bq.outcomes import Outcomes
 from dicom_bq.report import ExportReport
 from dicom_bq.scan.outcome import Failure
@@ -160,3 +163,45 @@ def test_flattened_rows_for_a_table_of_the_json_variant_are_refused_before_files
     monkeypatch.setattr(reading.Reading, "batch", None)
     with pytest.raises(DestinationConflictError, match="DroppedTags is STRING REPEATED in the table and RECORD"):
         dicom_bq.export(source, out, write_disposition="write-append")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([{"name": "a\ud800", "type": "STRING"}], r"\[0\]: name 'a\\ud800' holds half a character"),
+        ([{"name": "a", "type": "STRING", "description": "\udfff"}], r"\[0\]: description '\\udfff' holds half"),
+        (
+            [{"name": "A", "type": "RECORD", "fields": [{"name": "x", "type": "DATE"}, {"name": "X", "type": "DATE"}]}],
+            "columns of one name, ignoring case at A.X: 2, the limit is 1",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["json", "arrow", "duckdb", "table"])
+def test_names_that_no_table_has_are_refused_in_every_format(
+    form: str, fields: list[object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(fields))
+    assert main(["schema", "merge", str(path), "--format", form]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    with pytest.raises(SchemaError, match=message):
+        TableSchema.from_json(path.read_text())
+
+
+@pytest.mark.parametrize("kind", ["GEOGRAPHY", "BIGNUMERIC", "RANGE"])
+def test_types_that_duckdb_has_not(kind: str) -> None:
+    schema = TableSchema.from_bigquery([{"name": "R", "type": "RECORD", "fields": [{"name": "x", "type": kind}]}])
+    with pytest.raises(SchemaError, match=rf"column R\.x has a type with no DuckDB counterpart: {kind}"):
+        schema.to_duckdb()
+
+
+def test_a_numeric_keeps_its_scale_in_duckdb() -> None:
+    numeric = {"name": "price", "type": "NUMERIC", "precision": "10", "scale": "2"}
+    fields = [numeric, {"name": "whole", "type": "NUMERIC", "precision": "7"}, {"name": "any", "type": "NUMERIC"}]
+    statement = TableSchema.from_bigquery(fields).to_duckdb()
+    duckdb.sql(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+    assert [line.strip() for line in statement.splitlines()[1:-1]] == [
+        '"price" DECIMAL(10, 2),',
+        '"whole" DECIMAL(7, 0),',
+        '"any" DECIMAL(20, 0)',
+    ]
