@@ -11,6 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import collections.abc
+    import inspect
+
     from dicom_bq.destinations.base import WriteDisposition as WriteDisposition
     from dicom_bq.errors import DicomBqError as DicomBqError
     from dicom_bq.job import UnreadableWarning as UnreadableWarning
@@ -62,12 +65,32 @@ __all__ = [
 
 
 class _ScanPackage(ModuleType):
-    """The package ``dicom_bq.scan``, which Python puts where the function of that name is expected."""
+    """The package ``dicom_bq.scan``, which Python puts where the function of that name is expected.
+
+    It looks like the function where functions are looked at, which loads that, and is pickled as what it is.
+    """
 
     def __call__(self, *arguments: Any, **options: Any) -> InstanceStream:  # noqa: ANN401 (passed on)
+        return self.__wrapped__(*arguments, **options)
+
+    def __reduce__(self) -> tuple[collections.abc.Callable[[str], ModuleType], tuple[str]]:
+        return importlib.import_module, (self.__name__,)
+
+    @property
+    def __wrapped__(self) -> collections.abc.Callable[..., InstanceStream]:
         from dicom_bq.job import scan
 
-        return scan(*arguments, **options)
+        return scan
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        from inspect import signature
+
+        return signature(self.__wrapped__)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.__wrapped__.__doc__
 
 
 importlib.import_module(f"{__name__}.scan")

@@ -166,8 +166,11 @@ def _alone(name: str) -> ModuleType:
     spec = importlib.machinery.PathFinder.find_spec(whole, package.submodule_search_locations)
     if spec is None or spec.loader is None:
         return importlib.import_module(whole)
-    module = sys.modules[whole] = importlib.util.module_from_spec(spec)  # where pydicom finds it, should it be imported
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # Where pydicom finds it, should it be imported. Not before it is whole: other threads look there too, and rather
+    # than wait for each other, those that come first each make one.
+    sys.modules.setdefault(whole, module)
     return module
 
 

@@ -17,7 +17,7 @@ from dicom_bq.jobrun import Run, job_place, row_facts, unheard
 from dicom_bq.plan import ExportPlan
 from dicom_bq.processors import processes
 from dicom_bq.progress import Progress, Watched, silent
-from dicom_bq.read_options import ReadOptions
+from dicom_bq.read_options import ReadOptions, check_options
 from dicom_bq.reading import ROUND_BYTES, Instances, Reading, Source, several
 from dicom_bq.report import ExportReport, ReadReport, failure_lines
 from dicom_bq.schema_limits import NO_LIMITS
@@ -137,7 +137,7 @@ def export(
     write_disposition: WriteDisposition | str | None = None,
     overwrite_table: bool = False,
     schema: TableSchema | None = None,
-    filter_file: str | None = None,
+    filter_file: Source | None = None,
     deduplicate: bool = False,
     bigquery: BigQueryOptions | None = None,
     job_dir: Source | None = None,
@@ -193,7 +193,7 @@ def export(
     started = time.monotonic()
     disposition = _disposition(write_disposition, overwrite_table=overwrite_table)
     sources, schema = several(sources), _schema(schema, options)
-    command = _command(sources, filter_file, deduplicate, {**options, "workers": 1}, schema)
+    command = _command(sources, filter_file and os.fspath(filter_file), deduplicate, {**options, "workers": 1}, schema)
     encoders = processes(options.get("workers"))
     target = resolve(destination, table=table, bigquery=bigquery, command=command, encoders=encoders)
     selection = _selection(filter_file, deduplicate=deduplicate)
@@ -246,7 +246,7 @@ def plan_export(
     write_disposition: WriteDisposition | str | None = None,
     overwrite_table: bool = False,
     schema: TableSchema | None = None,
-    filter_file: str | None = None,
+    filter_file: Source | None = None,
     deduplicate: bool = False,
     bigquery: BigQueryOptions | None = None,
     progress: Progress = silent,
@@ -273,12 +273,18 @@ def plan_export(
 
 def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | None:
     """The columns, if they are known before anything is read. Raises SchemaError if rows cannot have them."""
+    from dicom_bq.schema import TableSchema
+
+    check_options(options)
     known = known_schema(options)
-    if known and asked:
+    if known and asked is not None:
         raise UsageError(reason="the JSON schema variant has its own columns: leave out the schema, or the variant")
     if asked is None:
         return known
-    if _is_of_json_variant(asked):
+    if not isinstance(asked, TableSchema):
+        kind = type(asked).__name__
+        raise UsageError(reason=f"the schema is a dicom_bq.TableSchema, and the one given is of type {kind}")
+    if asked.is_json_variant:
         raise UsageError(
             reason="the schema is that of the JSON variant: leave it out, or ask for schema_type json alone"
         )
@@ -292,19 +298,12 @@ def _schema(asked: TableSchema | None, options: ReadOptions) -> TableSchema | No
     return completed
 
 
-def _is_of_json_variant(schema: TableSchema) -> bool:
-    from dicom_bq.columns.jsonmodel import json_schema
-
-    variants = (json_schema(include_source_store=wanted).columns for wanted in (False, True))
-    return schema.columns in variants
-
-
-def _selection(filter_file: str | None, *, deduplicate: bool) -> Selection | None:
+def _selection(filter_file: Source | None, *, deduplicate: bool) -> Selection | None:
     from dicom_bq.selection import Selection, read_filter
 
     if filter_file is None and not deduplicate:
         return None
-    return Selection(read_filter(filter_file) if filter_file else None, deduplicate)
+    return Selection(read_filter(os.fspath(filter_file)) if filter_file else None, deduplicate)
 
 
 def _command(sources: Sequence[Source], *arguments: object) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from dicom_bq.chunks import Chunks
-from dicom_bq.errors import DestinationError, shortages
+from dicom_bq.errors import DestinationError, SchemaError, UsageError, shortages
 from dicom_bq.jobfiles import FAILURES, JOURNAL, OURS, SKIPPED
 from dicom_bq.journal import Journal, Place, sync_directory
 from dicom_bq.outcomes import Outcomes
@@ -256,8 +256,17 @@ class JobDirectory:
                 return
             if not finished and self.announced is None:
                 self._remove()
-            elif error is not None:
-                error.add_note(f"Run the same command again to go on: {finished:,} files are read already")
+            elif error is not None and (advice := _advice(error)):
+                error.add_note(f"{advice} to go on: {finished:,} files are read already")
+
+
+def _advice(error: BaseException) -> str | None:
+    """What to do after an error, so that what has been read is of use; None if it is not."""
+    if isinstance(error, UsageError):  # which the same command would meet again
+        return "Correct the command"
+    if isinstance(error, SchemaError) and not isinstance(error, DestinationError):  # with other columns, other rows
+        return None
+    return "Run the same command again"
 
 
 def _check(path: Path) -> None:

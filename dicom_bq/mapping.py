@@ -72,6 +72,21 @@ DROPPED_TAGS = _record(
 )
 SOURCE = _text("SourceDicomStore", key=SOURCE_KEY, description="URI that the instance was read from")
 
+JSON_VARIANT = (
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "SourceDicomStore",
+    "Metadata",
+    "StructuredStorageSize",
+    "DroppedTags",
+    "StorageClass",
+    "LastUpdated",
+    "BlobStorageSize",
+    "Type",
+)
+"""Columns of a table of the JSON variant, in the Healthcare API's order; SourceDicomStore if it is asked for."""
+
 OWN_COLUMNS = {column.key: column for column in (OTHER_ELEMENTS, DROPPED_TAGS, SOURCE)}
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 
 from dicom_bq.errors import kept_in
 
@@ -159,6 +159,10 @@ class Outcomes(Sequence[T]):
         return len(self) == len(other) and all(mine == yours for mine, yours in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a copy, or another process: the outcomes one by one, to be in a file of its own there."""
+        return Outcomes, (self._kind,), None, iter(self)
 
     def __repr__(self) -> str:
         return f"<{self._length:,} of {self._kind.__name__}>"

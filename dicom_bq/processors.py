@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
 MOST_WORKERS = 64
@@ -21,4 +22,4 @@ def processors() -> int:
 
 def processes(asked: int | None) -> int:
     """As many as are asked for; by default one for each processor."""
-    return processors() if asked is None else asked
+    return processors() if asked is None else operator.index(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, TypedDict
 
 from dicom_bq.errors import UsageError
@@ -71,4 +72,4 @@ def check_options(options: ReadOptions) -> None:
 
 
 def _is_count(value: object) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+    return value is None or (hasattr(value, "__index__") and not isinstance(value, bool) and operator.index(value) >= 1)

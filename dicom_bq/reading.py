@@ -334,12 +334,21 @@ def _scan_datasets(datasets: list[Any]) -> Scanned:
 def _many(instances: Instances) -> Iterable[Instance]:
     """Several instances, or one as several: a path is not its characters, nor a dataset its elements."""
     one = _is_path(instances) or _is_dataset(instances)
+    if not one and _is_content(instances):
+        raise _no_instance(instances)
     return cast("Iterable[Instance]", (instances,) if one else instances)
 
 
 def several(sources: Source | Iterable[Source]) -> list[Source]:
     """Sources, or one of them, as they can be looked at more than once."""
-    return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if _is_path(sources):
+        return [cast("Source", sources)]
+    given = [sources] if _is_dataset(sources) or _is_content(sources) else list(cast("Iterable[Source]", sources))
+    for source in given:
+        if not _is_path(source):
+            kind = type(source).__name__
+            raise UsageError(reason=f"a source is the path of files, and one given is of type {kind}")
+    return cast("list[Source]", given)
 
 
 def _is_path(instance: object) -> bool:
@@ -353,11 +362,18 @@ def _is_dataset(instance: object) -> bool:
 def _is_path_not_dataset(instance: object) -> bool:
     """Whether an instance is a path; else it is a Dataset."""
     if not _is_path(instance) and not _is_dataset(instance):
-        kind = type(instance).__name__
-        raise UsageError(
-            reason=f"an instance is a pydicom Dataset or the path of files, and one given is of type {kind}"
-        )
+        raise _no_instance(instance)
     return _is_path(instance)
+
+
+def _is_content(given: object) -> bool:
+    """Whether something is what is in a file, or reads it: it can be gone through, and is not several of anything."""
+    return isinstance(given, bytes | bytearray | memoryview) or hasattr(given, "read") or not hasattr(given, "__iter__")
+
+
+def _no_instance(given: object) -> UsageError:
+    kind = type(given).__name__
+    return UsageError(reason=f"an instance is a pydicom Dataset or the path of files, and one given is of type {kind}")
 
 
 def _file_name(dataset: Any) -> str:  # noqa: ANN401 (pydicom need not be imported to know)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ SECTIONS: tuple[tuple[str, frozenset[Reason]], ...] = (
 class ReadReport:
     """What reading instances met: ``found == exported + failed + not_dicom + dicomdir + duplicates + filtered``.
 
+    A value: to be compared, hashed, copied, and sent to other processes.
+
     Attributes:
         found: Files that the sources stand for, and what is there and cannot be read.
         exported: Those that are a row.
@@ -75,9 +77,9 @@ class ReadReport:
 
     found: int
     exported: int
-    failures: Sequence[Failure]
-    skipped: Sequence[Skipped]
-    problems: Problems
+    failures: Sequence[Failure] = field(hash=False)
+    skipped: Sequence[Skipped] = field(hash=False)
+    problems: Problems = field(hash=False)
     schema: TableSchema
     seconds: float
     filtered: int = 0

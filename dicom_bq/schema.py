@@ -32,8 +32,8 @@ from dicom_bq.mapping import (
     expected_columns,
     is_sequence,
 )
-from dicom_bq.schema_fields import columns_from_fields, fields_from_columns
-from dicom_bq.schema_limits import BIGQUERY_LIMITS, Limits, check_limits
+from dicom_bq.schema_fields import columns_from_fields, fields_from_columns, is_json_variant
+from dicom_bq.schema_limits import BIGQUERY_LIMITS, NO_LIMITS, Limits, check_limits
 from dicom_bq.schema_merge import SchemaChange, diff_columns, merge_columns
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class TableSchema:
 
         Raises:
             SchemaError: The text is no JSON, or no schema; says where.
+            SchemaLimitError: Two columns have names that differ in case alone, or not at all.
         """
         try:
             document = json.loads(text)
@@ -120,7 +121,9 @@ class TableSchema:
             raise SchemaError(reason=f"the schema is not JSON{where}") from error
         for key in ("schema", "fields"):
             document = document.get(key, document) if isinstance(document, dict) else document
-        return cls(columns_from_fields(document))
+        columns = columns_from_fields(document)
+        check_limits(columns, NO_LIMITS)  # of names that differ in case alone, some destination would keep one
+        return cls(columns)
 
     @classmethod
     def from_arrow(cls, schema: pa.Schema) -> TableSchema:
@@ -176,6 +179,11 @@ class TableSchema:
             )
             raise SchemaConflictError(path=change.path, first=first, second=second, advice=advice)
         return TableSchema(self.merge(expected).columns, self.edition)
+
+    @property
+    def is_json_variant(self) -> bool:
+        """Whether it is that of a table with all elements in one JSON column."""
+        return is_json_variant(column.name for column in self.columns)
 
     def unknown(self) -> tuple[str, ...]:
         """Paths (``A.B``) of the columns that the mapping never makes, so that no instance has a value for them."""

@@ -27,7 +27,7 @@ from dicom_bq.column import (
     walk,
 )
 from dicom_bq.errors import SchemaError
-from dicom_bq.mapping import NAME_COMPONENTS, NAME_GROUPS, OWN_COLUMNS, is_sequence, leaf_column
+from dicom_bq.mapping import JSON_VARIANT, NAME_COMPONENTS, NAME_GROUPS, OWN_COLUMNS, SOURCE, is_sequence, leaf_column
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types: two names, one type.
 _ALIASES = {
@@ -55,7 +55,7 @@ def places_of(names: Sequence[str], level: Level) -> list[Place]:
 
     Args:
         names: Names in the table's order.
-        level: ``table_level``, or the level below a column, which its place gives.
+        level: ``level_of`` the table, or the level below a column, which its place gives.
 
     Returns:
         For each its key, and the level below it.
@@ -65,6 +65,22 @@ def places_of(names: Sequence[str], level: Level) -> list[Place]:
 
 def _foreign_level(_: str) -> Place | None:
     return None
+
+
+def level_of(names: Iterable[str]) -> Level:
+    """The top level of the table that has columns of these names."""
+    return _json_level if is_json_variant(names) else table_level
+
+
+def is_json_variant(names: Iterable[str]) -> bool:
+    """Whether a table that has columns of these names is of the JSON variant, and not flattened."""
+    return {name.lower() for name in JSON_VARIANT} - {SOURCE.name.lower()} <= {name.lower() for name in names}
+
+
+def _json_level(name: str) -> Place | None:
+    """The top level of a table of the JSON variant, whose columns are not in the order of tags."""
+    key = next((number for number, column in enumerate(JSON_VARIANT) if column.lower() == name), None)
+    return None if key is None else (FOREIGN_KEY + key, _foreign_level)
 
 
 def table_level(name: str) -> Place | None:
@@ -129,7 +145,8 @@ def columns_from_fields(fields: object) -> tuple[Column, ...]:
     Raises:
         SchemaError: It is not such a list; says where.
     """
-    return _columns(fields, table_level, "", 1)
+    names = [item.get("name") for item in fields if isinstance(item, Mapping)] if isinstance(fields, list) else []
+    return _columns(fields, level_of(name for name in names if isinstance(name, str)), "", 1)
 
 
 def _columns(fields: object, level: Level, parent: str, depth: int) -> tuple[Column, ...]:
@@ -162,6 +179,8 @@ def _checked(item: object, where: str) -> dict[str, Any]:
     for name, text in checked.items():
         if not isinstance(text, str) or (not text and name in {"name", "type"}):
             raise SchemaError(reason=f"{where}: {name} must be text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise SchemaError(reason=f"{where}: {name} {text!a} holds half a character, a lone surrogate")
     kind, mode = checked["type"].upper(), checked["mode"].upper()
     if mode not in _MODES:
         raise SchemaError(reason=f"{where}: mode must be one of {', '.join(sorted(_MODES))}")

@@ -48,9 +48,9 @@ class InstanceStream:
             started, spill = time.monotonic(), Spill()
             reading = Reading(options=self._options, spill=spill)
             with contextlib.closing(reading.sources(self._sources)) as batches:
-                self._schema, _ = assemble(batches, None, spill, self._options)
-            self._spill = spill
-            self._report = reading.report(self._schema, started)
+                schema, _ = assemble(batches, None, spill, self._options)
+            self._spill, self._report = spill, reading.report(schema, started)
+            self._schema = schema  # the last: with it, other threads take the rest to be there
         return self._schema
 
     @property

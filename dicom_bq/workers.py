@@ -61,6 +61,9 @@ class Worker:
     def __init__(self, task: Task, files: Sequence[SpillFile]) -> None:
         self.parts: deque[Part] = deque()
         self.ready = False
+        if not sys.executable:
+            message = "this Python does not know where it is"
+            raise OSError(message)
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this Python, and code of ours)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dicom_bq import infer_schema
+from dicom_bq import infer_schema, reading
 from dicom_bq.cli import main
 from dicom_bq.schema import TableSchema
 from tests.fake_bigquery import FakeBigQuery
@@ -436,3 +436,42 @@ def test_without_googles_packages(
     instance(tmp_path / "in", "1.1")
     assert main(["export", str(tmp_path / "in"), TABLE]) == 3
     assert "pip install 'dicom-bq[bigquery]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cluster-by", "ImageType"], "cluster by ImageType: BigQuery cannot cluster by a column STRING REPEATED"),
+        (
+            ["--cluster-by", "Modality,patientname"],
+            "cluster by patientname: BigQuery cannot cluster by a column RECORD",
+        ),
+        (["--partition-by", "month:Modality"], "partition by Modality: BigQuery cannot partition by a column STRING"),
+        (["--partition-by", "month:Nope"], "partition by Nope: no column is ever called so"),
+    ],
+)
+def test_a_shape_that_no_table_has_is_refused_before_files_are_read(
+    fake: FakeBigQuery,
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(reading.Reading, "batch", None)
+    assert main(["export", str(tree), TABLE, "--quiet", *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "to go on" not in said
+    assert fake.load_configs() == []
+
+
+def test_a_column_that_no_file_has_is_for_the_command_to_correct(
+    fake: FakeBigQuery, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(tree), TABLE, "--quiet", "--partition-by", "month:AcquisitionDate"]) == 2
+    said = capsys.readouterr().err
+    assert "partition by AcquisitionDate: no instance has a value for it" in said
+    assert "\nCorrect the command to go on: " in said
+    assert "same command" not in said
+    assert main(["export", str(tree), TABLE, "--quiet"]) == 0

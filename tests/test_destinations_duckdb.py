@@ -211,6 +211,9 @@ def test_duckdb_not_installed_says_what_to_install(
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'dicom-bq\[duckdb\]'"):
         table.existing()
+    path.unlink()  # before files are read for a table that is to be made
+    with pytest.raises(MissingDependencyError, match=r"pip install 'dicom-bq\[duckdb\]'"):
+        table.check(EMPTY, None)
 
 
 def test_values_are_not_in_the_message_of_a_refusal(table: DuckDBTable, path: Path) -> None:

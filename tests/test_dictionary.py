@@ -275,6 +275,41 @@ assert pydicom.datadict.keyword_for_tag(0x00100010) == "PatientName"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_the_tables_may_be_asked_for_by_several_threads_at_first():
+    program = """
+import importlib.machinery, sys, threading
+import dicom_bq.dictionary
+answers, errors, slow = [], [], threading.Event()
+real = importlib.machinery.SourceFileLoader.exec_module
+begun = threading.Barrier(2)
+
+def exec_module(loader, module):
+    if loader.name == "pydicom._dicom_dict" and threading.current_thread() is first:
+        begun.wait()
+        slow.wait()
+    real(loader, module)
+
+def ask():
+    try:
+        answers.append(dicom_bq.dictionary.lookup(0x00100010).keyword)
+    except Exception as error:
+        errors.append(error)
+
+importlib.machinery.SourceFileLoader.exec_module = exec_module
+first, second = (threading.Thread(target=ask, daemon=True) for _ in range(2))
+first.start()
+begun.wait()  # the first is about to read the tables
+second.start()
+second.join()
+import pydicom.datadict
+assert pydicom.datadict.keyword_for_tag(0x00100010) == "PatientName"
+slow.set()
+first.join()
+assert (answers, errors) == (["PatientName"] * 2, []), (answers, errors)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 def test_private_vrs_are_those_that_pydicom_finds():
     known = vr_rules.load().vr
     met = 0

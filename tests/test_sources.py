@@ -172,7 +172,7 @@ def test_a_path_that_exists_is_no_pattern(tree: Callable[..., None]) -> None:
         ("no", "no does not exist"),
         ("no/x", "no/x does not exist"),
         ("no/*.dcm", r"no/\*\.dcm: there is no directory no/"),
-        ("gs://bucket/x.dcm", "gs:/bucket/x.dcm does not exist"),
+        ("gs://bucket/x.dcm", "gs://bucket/x.dcm: sources are files here, and nothing is read over a network"),
     ],
 )
 def test_missing_source_is_said_before_anything_is_listed(source: str, message: str) -> None:

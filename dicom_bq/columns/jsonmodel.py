@@ -26,7 +26,7 @@ from dicom_bq.column import FOREIGN_KEY, NULLABLE, REPEATED, Column
 from dicom_bq.columns.dropped import element_name, references
 from dicom_bq.columns.paths import superseded
 from dicom_bq.elements import ROOT, VR_CODES, ElementTable
-from dicom_bq.mapping import format_tag
+from dicom_bq.mapping import JSON_VARIANT, format_tag
 from dicom_bq.problems import Problem, Problems, Reason
 from dicom_bq.schema import TableSchema
 from dicom_bq.sources.members import UNKNOWN
@@ -79,10 +79,10 @@ def json_schema(*, include_source_store: bool = False) -> TableSchema:
     """The table of the JSON variant: always the same columns, in the Healthcare API's order."""
     from dicom_bq import dictionary
 
-    wanted = [row for row in _COLUMNS if include_source_store or row[0] != "SourceDicomStore"]
     columns = [
-        Column(name, kind, mode, FOREIGN_KEY + position, (), description)
-        for position, (name, kind, mode, description) in enumerate(wanted)
+        Column(name, kind, mode, FOREIGN_KEY + JSON_VARIANT.index(name), (), description)
+        for name, kind, mode, description in _COLUMNS
+        if include_source_store or name != "SourceDicomStore"
     ]
     return TableSchema(tuple(columns), dictionary.edition())
 

@@ -133,7 +133,7 @@ def export(
 
     talk = current_talk()
     schema = read_schema(schema_file) if schema_file else None
-    for remark in _unknown(schema) if schema else ():
+    for remark in _unknown(schema) if schema and not schema.is_json_variant else ():
         talk.remark(f"{schema_file}: {remark}; always empty here", severity="WARNING")
     operation = OperationOptions(id=operation_id, error_log=error_log, own_process=True)
     bigquery = take_bigquery_options(options)

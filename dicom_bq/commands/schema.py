@@ -166,7 +166,7 @@ def merge(files: tuple[str, ...], form: str, table: str) -> int:
 @schema.command()
 @click.argument("before", metavar="A", type=click.UNPROCESSED)
 @click.argument("after", metavar="B", type=click.UNPROCESSED)
-@table_option
+@click.option("--table", default="dicom", show_default=True, metavar="NAME", help="Table in a DuckDB file, A or B.")
 @read_options
 @talk_options
 def diff(before: str, after: str, *, table: str, **options: Any) -> int:  # noqa: ANN401 (passed on)

@@ -174,7 +174,8 @@ def fillable(columns: Sequence[Column]) -> tuple[Column, ...]:
 def _conflicts(existing: TableSchema, schema: TableSchema | None) -> tuple[SchemaChange, ...]:
     if schema is not None:
         return existing.conflicts(schema)
-    text, typed = (existing.conflicts(existing.expected(numeric)) for numeric in get_args(NumericStrings))
+    least = TableSchema.from_paths(())  # a table of the JSON variant has nothing else that can be expected
+    text, typed = (existing.conflicts(existing.expected(numeric).merge(least)) for numeric in get_args(NumericStrings))
     # Which of the two an export makes is not known here, so only what agrees with neither is wrong.
     typed_paths = {change.path for change in typed}
     return tuple(change for change in text if change.path in typed_paths)

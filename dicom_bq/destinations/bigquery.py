@@ -20,7 +20,7 @@ from dicom_bq.destinations.bigquery_client import Session
 from dicom_bq.destinations.bigquery_files import PART_BYTES, Checks, Part, make_parts
 from dicom_bq.destinations.bigquery_google import UnavailableError
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
-from dicom_bq.destinations.bigquery_plan import LoadPlan, check_required, make_plan
+from dicom_bq.destinations.bigquery_plan import LoadPlan, check_required, check_shape, make_plan
 from dicom_bq.destinations.bigquery_runs import Load, Run
 from dicom_bq.destinations.bigquery_staging import Staging
 from dicom_bq.errors import DestinationError, DestinationExistsError
@@ -87,7 +87,9 @@ class BigQueryTable:
                 raise
         if schema is not None:
             self._plan(resource, schema, disposition)
-        elif existing is not None and disposition is not WriteDisposition.WRITE_TRUNCATE:
+            return
+        check_shape(resource, self.options, disposition)
+        if existing is not None and disposition is not WriteDisposition.WRITE_TRUNCATE:
             possible = existing.schema.expected().to_bigquery()
             check_required(self.uri, existing.schema.to_bigquery(), possible)
 

@@ -12,6 +12,7 @@ from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
 from dicom_bq.destinations.bigquery_tables import (
     Field,
     changes,
+    check_shape_names,
     clustering,
     extended,
     loaded,
@@ -199,13 +200,12 @@ def _shape(
     disposition: WriteDisposition,
 ) -> dict[str, Any]:
     """Clustering and partitioning of the table: one that is there keeps its own, a new one has what is asked for."""
-    asked = options.time_partitioning
     if resource is None:
-        shape = {"clustering": clustering(fields, options.cluster_by), "timePartitioning": partitioning(fields, asked)}
+        by_time = partitioning(fields, options.time_partitioning)
+        shape = {"clustering": clustering(fields, options.cluster_by), "timePartitioning": by_time}
         return {key: value for key, value in shape.items() if value}
     kept = {name: resource[own] for own, name in _KEPT.items() if resource.get(own)}
-    if asked and not _without_case(asked).items() <= _without_case(kept.get("timePartitioning", {})).items():
-        raise UsageError(reason=f"partition by {options.partition_by}: the partitions of a table that exists stay")
+    _check_partitions(resource, options)
     if by_time := partitioning(fields, kept.get("timePartitioning")):
         kept["timePartitioning"] = by_time
     clustered = resource.get("clustering", {}).get("fields", [])
@@ -218,6 +218,22 @@ def _shape(
     else:
         raise UsageError(reason="cluster by: the clustering of a table stays, unless the table is replaced")
     return {**kept, **({"clustering": by} if by else {})}
+
+
+def check_shape(resource: dict[str, Any] | None, options: BigQueryOptions, disposition: WriteDisposition) -> None:
+    """Raise UsageError for what ``make_plan`` refuses of the options whatever the rows' columns are."""
+    if resource is not None:
+        _check_partitions(resource, options)
+        if disposition is WriteDisposition.WRITE_TRUNCATE:
+            check_shape_names(options.cluster_by or (), None)
+    else:
+        check_shape_names(options.cluster_by or (), (options.time_partitioning or {}).get("field"))
+
+
+def _check_partitions(resource: dict[str, Any], options: BigQueryOptions) -> None:
+    asked = options.time_partitioning
+    if asked and not _without_case(asked).items() <= _without_case(resource.get("timePartitioning") or {}).items():
+        raise UsageError(reason=f"partition by {options.partition_by}: the partitions of a table that exists stay")
 
 
 def _without_case(partitions: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ end of their record, and REQUIRED ones not at all; types and modes stay.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from dicom_bq.column import NULLABLE, RECORD, REPEATED, REQUIRED
 from dicom_bq.errors import UsageError
+from dicom_bq.schema import NumericStrings, TableSchema
 from dicom_bq.schema_fields import canonical_name
 
 if TYPE_CHECKING:
@@ -104,6 +105,23 @@ def check_tag_names(policy_tags: Mapping[str, str]) -> None:
         name = path.rpartition(".")[2]
         if canonical_name(name) != name:
             raise UsageError(reason=f"policy tag of {path}: no column is ever called {name}")
+
+
+def check_shape_names(cluster_by: Sequence[str], partition_by: str | None) -> None:
+    """Raise UsageError for columns that a new table cannot have its shape by, whatever the files are."""
+    asked = [("cluster", name) for name in cluster_by] + [("partition", name) for name in (partition_by,) if name]
+    for purpose, name in asked:
+        own = canonical_name(name)
+        if own is None:
+            raise UsageError(reason=f"{purpose} by {name}: no column is ever called so")
+        named = TableSchema.from_bigquery([{"name": own, "type": "STRING"}])
+        refused = []
+        for numeric in get_args(NumericStrings):
+            fields = _by_name(named.expected(numeric).to_bigquery())
+            if name.lower() in fields:  # else only the files can tell
+                refused.append(_refusal(fields[name.lower()], purpose, name))
+        if refused and all(refused):
+            raise UsageError(reason=refused[0] or "")
 
 
 def changes(before: Sequence[Field], after: Sequence[Field]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -206,9 +224,16 @@ def _usable(name: str, known: Mapping[str, Field], purpose: str) -> str:
     item = known.get(name.lower())
     if item is None:
         raise UsageError(reason=f"{purpose} by {name}: no instance has a value for it, so there is no such column")
+    if refusal := _refusal(item, purpose, name):
+        raise UsageError(reason=refusal)
+    own: str = item["name"]
+    return own
+
+
+def _refusal(item: Field, purpose: str, name: str) -> str | None:
+    """Why no table can have its shape by a field."""
     kind, mode = item["type"], item.get("mode") or NULLABLE
     allowed = kind in _PARTITIONABLE if purpose == "partition" else kind not in _NOT_CLUSTERABLE
     if mode == REPEATED or not allowed:
-        raise UsageError(reason=f"{purpose} by {name}: BigQuery cannot {purpose} by a column {kind} {mode}")
-    own: str = item["name"]
-    return own
+        return f"{purpose} by {name}: BigQuery cannot {purpose} by a column {kind} {mode}"
+    return None

@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
@@ -100,6 +101,8 @@ class DuckDBTable:
         """See ``Destination``."""
         files.check_parent(self.path)
         if not self.path.exists():
+            if find_spec("duckdb") is None:
+                raise MissingDependencyError(package="duckdb", extra="duckdb")
             check_write(self, None, disposition, schema)
             return
         with self._connected() as connection:

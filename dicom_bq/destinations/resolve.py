@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from dicom_bq.errors import UsageError
 if TYPE_CHECKING:
     from dicom_bq.destinations.base import Destination
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
+
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def resolve(
@@ -42,6 +46,8 @@ def resolve(
         return BigQueryTable(TableName.parse(text), bigquery or BigQueryOptions(), command)
     if bigquery is not None:
         raise UsageError(reason=f"{text} is no bq:// URI, and has none of the options of BigQuery")
+    if _URI.match(text):
+        raise UsageError(reason=f"{text}: of what is not a path, only BigQuery's bq:// can be exported to")
     path = Path(text)
     if not text or not Path(os.path.realpath(path)).name:
         raise UsageError(reason=f"{text!r} cannot be a table: name a file or a directory")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from dicom_bq.elements import ROOT, UNDEFINED_LENGTH, VR_NUMBER, Note
 from dicom_bq.errors import ScanError, TruncatedError
@@ -133,9 +134,13 @@ def _read(content: bytes) -> FileDataset:
     """Read with pydicom; what it only warns of when data is missing counts as an error here."""
     import pydicom
 
-    with quiet() as caught:
-        dataset = pydicom.dcmread(BytesIO(content), force=True)
-    if any("End of file" in str(warning.message) or "unexpected" in str(warning.message).lower() for warning in caught):
+    file = BytesIO(content)
+    file.name = (
+        uuid4().hex
+    )  # is in the warning, which Python would not repeat: the caller may have seen the same before
+    with quiet() as heard:
+        dataset = pydicom.dcmread(file, force=True)
+    if any("End of file" in text or "unexpected" in text.lower() for text in heard):
         raise ScanError(reason="file ends inside an element", offset=len(content))
     if not len(dataset) and not len(dataset.file_meta):
         raise ScanError(reason="no data elements", offset=0)

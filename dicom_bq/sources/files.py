@@ -160,6 +160,9 @@ def _from_lists(lists: Sequence[str], resolver: _Resolver) -> Iterator[_File | T
                 yield replace(place, listed=True) if isinstance(place, Tree) else place
 
 
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
 def _refused(path: str, why: str, between: str = " ") -> UsageError:
     return UsageError(reason=f"{printable(path)}{between}{why}", why=why)
 
@@ -220,6 +223,8 @@ class _Resolver:
 
     def _absent(self, source: str, path: str) -> Tree:
         """What a source is that is no path: members of an archive, or a pattern."""
+        if _URI.match(source):
+            raise _refused(source, "sources are files here, and nothing is read over a network", ": ")
         at = source.find(SEPARATOR)
         while at >= 0:
             archive = _tidy(source[:at])

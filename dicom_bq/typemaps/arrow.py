@@ -13,7 +13,7 @@ import pyarrow as pa
 from dicom_bq.column import NULLABLE, RECORD, REPEATED, Column, in_order
 from dicom_bq.errors import SchemaError
 from dicom_bq.mapping import is_sequence
-from dicom_bq.schema_fields import Level, places_of, table_level
+from dicom_bq.schema_fields import Level, level_of, places_of
 
 EDITION_KEY = b"dicom_bq.dictionary"
 """Schema metadata: edition of the dictionary that decided types and modes."""
@@ -101,7 +101,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def columns_of_arrow(schema: pa.Schema) -> tuple[Column, ...]:
     """Columns of a table from its Arrow schema; a type without a BigQuery name keeps Arrow's."""
-    return _columns(list(schema), table_level)
+    return _columns(list(schema), level_of(schema.names))
 
 
 def edition_of_arrow(schema: pa.Schema) -> str:
