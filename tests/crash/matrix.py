@@ -106,6 +106,11 @@ class Stopped:
     late: float = 0.0
     full: bool = False
 
+    @property
+    def early(self) -> bool:
+        """Whether Python was interrupted at its own start, before a line of the program: it tells that as it likes."""
+        return "KeyboardInterrupt" in self.said and f"{ROOT / 'dicom_bq'}/" not in self.said
+
 
 @dataclass
 class Field:
@@ -162,12 +167,12 @@ class Field:
         self._nothing_left(case)
 
     def _told_well(self, stopped: Stopped, *, forgotten: bool) -> None:
-        codes = {0, 3} if stopped.full else {0, -signal.SIGKILL, *INTERRUPTED}
+        codes = {0, 3} if stopped.full else {0, -signal.SIGKILL, *INTERRUPTED, *([1] if stopped.early else [])}
         hold(stopped.code in codes, f"exit code {stopped.code}: {stopped.said[-600:]}")
         if stopped.code == 3:
             hold("o space left on device" in stopped.said, f"it does not say that it is full: {stopped.said[-600:]}")
         if stopped.code in INTERRUPTED:
-            told = "Traceback" not in stopped.said or IMPORTING in stopped.said
+            told = "Traceback" not in stopped.said or IMPORTING in stopped.said or stopped.early
             hold(told, f"an interrupt is told as such: {stopped.said[-300:]}")
             hold(stopped.late < STOPS_WITHIN, f"it took {stopped.late:.1f} s to stop")
             hold(not (forgotten and GO_ON in stopped.said), "it says how to go on, and there is nothing to go on with")
