@@ -51,6 +51,7 @@ class Announced:
         destination: URI.
         mark: By which the destination knows the write.
         record: The report.
+        checksums: Of the files of failures and skips, which the record is without.
         written: Whether it is known to be done.
     """
 
@@ -58,6 +59,7 @@ class Announced:
     destination: str
     mark: str
     record: dict[str, Any]
+    checksums: tuple[int, int] = (0, 0)
     written: bool = False
 
 
@@ -179,18 +181,29 @@ class JobDirectory:
         Raises:
             DestinationError: The disk is full, or fails.
         """
-        for outcomes in (report.failures, report.skipped):
-            if isinstance(outcomes, Outcomes):
-                outcomes.sync()
-        self.announced = Announced(command, report.destination, mark, to_record(report))
+        checksums = _kept(report.failures), _kept(report.skipped)
+        self.announced = Announced(command, report.destination, mark, to_record(report), checksums)
         with _refusals(self.path):
             sync_directory(self.path)
             self._journal.append({"announced": asdict(self.announced)})
 
     def report(self, announced: Announced) -> ExportReport:
-        """That of a write."""
-        failures = Outcomes.load(Failure, self.path / FAILURES)
-        return from_record(announced.record, failures, Outcomes.load(Skipped, self.path / SKIPPED))
+        """That of a write.
+
+        Raises:
+            DestinationError: What was kept of it is damaged; the write is as it is.
+        """
+        failures = Outcomes.load(Failure, self.path / FAILURES, announced.checksums[0])
+        skipped = Outcomes.load(Skipped, self.path / SKIPPED, announced.checksums[1])
+        if failures is None or skipped is None:
+            raise DestinationError(
+                destination=str(self.path),
+                reason=f"an export to {announced.destination} was finished before it was interrupted, with all its "
+                f"{announced.record['rows']:,} rows; which files failed or are no instance can be told no more, as "
+                "what was kept of it is damaged",
+                advice="Remove this directory; then the same command is a new export",
+            )
+        return from_record(announced.record, failures, skipped)
 
     def written(self) -> None:
         """Note that the write is done."""

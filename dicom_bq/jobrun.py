@@ -71,22 +71,29 @@ class Run:
         if done and announced.command == self.command and not self.is_known:
             self._refuse(announced)
         if done and announced.command == self.command:
-            report = self.job.report(announced)
+            try:
+                report = self.job.report(announced)
+            except DestinationError:
+                self._acknowledge(announced)
+                raise
             self.job.tell(f"{self.target.uri}: this export was finished before it was interrupted; nothing is done now")
             self._end(announced.mark, report)
             return report
         if done:
             self.job.tell(f"{self.target.uri}: an earlier export was finished before it was interrupted")
-            self.job.written()
-            self.target.forget(announced.mark)
+            self._acknowledge(announced)
         self.job.settle()
         return None
 
-    def _refuse(self, announced: Announced) -> NoReturn:
-        """Neither write rows a second time, nor say of others that they are written."""
+    def _acknowledge(self, announced: Announced) -> None:
+        """Know by the job alone that a write is done: whoever takes the directory away leaves no trace elsewhere."""
         self.job.written()
         self.target.forget(announced.mark)
-        rows = self.job.report(announced).rows
+
+    def _refuse(self, announced: Announced) -> NoReturn:
+        """Neither write rows a second time, nor say of others that they are written."""
+        self._acknowledge(announced)
+        rows = announced.record["rows"]
         raise DestinationError(
             destination=self.target.uri,
             reason="an export of a list from a pipe was interrupted here when it had written all its "

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import weakref
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -34,10 +35,12 @@ class Outcomes(Sequence[T]):
 
     Attributes:
         codes: How many there are of each code.
+        checksum: CRC-32 of what is in the file; 0 without one.
     """
 
     def __init__(self, kind: type[T], path: Path | None = None) -> None:
         self.codes: Counter[str] = Counter()
+        self.checksum = 0
         self._kind: type[T] = kind
         self._path = path
         self._first: list[T] = []
@@ -48,9 +51,11 @@ class Outcomes(Sequence[T]):
         self._end = 0
 
     @classmethod
-    def load(cls, kind: type[T], path: Path) -> Outcomes[T]:
-        """What an earlier process has left in a file."""
+    def load(cls, kind: type[T], path: Path, checksum: int) -> Outcomes[T] | None:
+        """What an earlier process has left in a file; None if that is not what it had written, by its checksum."""
         found = cls(kind)
+        if _checksum(path) != checksum:
+            return None
         if path.exists():
             with path.open("rb") as lines:
                 found.extend(kind(*json.loads(line)) for line in lines)
@@ -98,6 +103,7 @@ class Outcomes(Sequence[T]):
         with self._refusals():
             self._file.write(line)
         self._end += len(line)
+        self.checksum = zlib.crc32(line, self.checksum)
 
     def _refusals(self) -> contextlib.AbstractContextManager[None]:
         return kept_in(str(self._path or tempfile.gettempdir()))
@@ -163,6 +169,14 @@ def number_of(outcomes: Sequence[Failure] | Sequence[Skipped], code: str) -> int
     if isinstance(outcomes, Outcomes):
         return outcomes.codes[code]
     return sum(outcome.code == code for outcome in outcomes)
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _private(path: str, flags: int) -> int:

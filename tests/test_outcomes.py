@@ -54,8 +54,9 @@ def test_another_process_can_read_them(tmp_path: Path) -> None:
     first.extend(failures(25))
     first.sync()
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
-    assert Outcomes.load(Failure, tmp_path / "f") == failures(25)
-    assert Outcomes.load(Failure, tmp_path / "nothing") == []
+    assert Outcomes.load(Failure, tmp_path / "f", first.checksum) == failures(25)
+    assert Outcomes.load(Failure, tmp_path / "f", first.checksum + 1) is None
+    assert Outcomes.load(Failure, tmp_path / "nothing", 0) == []
 
 
 def test_they_outlive_their_directory(kept: Outcomes[Failure], tmp_path: Path) -> None:

@@ -717,6 +717,31 @@ def test_bits_that_flip_anywhere(nursery: Nursery, archive: Path, tmp_path: Path
     assert damaged > 10
 
 
+@pytest.mark.parametrize("name", ["failures.jsonl", "skipped.jsonl"])
+@pytest.mark.parametrize("damage", ["flipped", "short", "gone"])
+def test_what_is_kept_of_failures_and_is_damaged_is_not_reported(
+    nursery: Nursery, archive: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    command = ["export", str(archive), str(tmp_path / "x.duckdb"), *APPEND, "--report", str(tmp_path / "report")]
+    assert nursery.run(*command, point=AFTER["the write is done"]) == -signal.SIGKILL
+    file = tmp_path / ".x.duckdb.job" / name
+    if damage == "flipped":
+        flip(file, 8 * (file.stat().st_size // 2))
+    elif damage == "short":
+        file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    else:
+        file.unlink()
+    for _ in range(2):
+        assert nursery.run(*command) == 3, nursery.log.read_text()
+        told = f"with all its {FILES} rows; which files failed or are no instance can be told no more"
+        assert told in nursery.log.read_text()
+        assert not (tmp_path / "report").exists()
+    assert len(read(tmp_path / "x.duckdb")) == FILES
+    shutil.rmtree(tmp_path / ".x.duckdb.job")
+    assert nursery.run(*command) == 1
+    assert len(read(tmp_path / "x.duckdb")) == 2 * FILES
+
+
 @pytest.mark.parametrize("cut", [0, 100])
 def test_rows_that_are_cut_off(nursery: Nursery, archive: Path, tmp_path: Path, cut: int) -> None:
     command = interrupted(nursery, archive)
