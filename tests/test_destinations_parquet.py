@@ -228,6 +228,23 @@ def test_a_directory_with_anything_else_in_it_is_left_alone(
     assert parts_of(path) == [other.strip("/")]
 
 
+@pytest.mark.parametrize("place", [".", "../work", "{path}"])
+@pytest.mark.parametrize("disposition", [EMPTY, APPEND, TRUNCATE])
+def test_the_directory_of_the_command_itself_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, disposition: WriteDisposition
+) -> None:
+    """A shell would stand in one that is there no more, and see nothing of what was written."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    table = ParquetDirectory(Path(place.format(path=tmp_path / "work")))
+    for attempt in (lambda: table.check(disposition, None), lambda: table.write(NARROW, [], disposition)):
+        with pytest.raises(DestinationError, match=r"it would be replaced as a whole\. Name a new directory in it"):
+            attempt()
+    assert (tmp_path / "work").samefile(".")
+    assert leftovers(tmp_path / "work") == []
+    assert ParquetDirectory(Path("parts")).write(NARROW, [], disposition) == 0
+
+
 def test_a_file_where_a_directory_should_be_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "parts"
     path.write_text("precious")

@@ -142,6 +142,10 @@ class ParquetDirectory:
     def check(self, disposition: WriteDisposition, schema: TableSchema | None) -> None:
         """See ``Destination``."""
         files.check_parent(self.path)
+        if self.path.exists() and self.path.samefile("."):
+            reason = "this is the directory that the command runs in, and it would be replaced as a whole"
+            advice = "Name a new directory in it, or run the command elsewhere"
+            raise DestinationError(destination=self.uri, reason=reason, advice=advice)
         self._entries()
         truncate = disposition is WriteDisposition.WRITE_TRUNCATE
         check_write(self, None if truncate else self.existing(), disposition, schema)
