@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from dicom_bq.columns.jsonmodel import json_schema
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.bigquery import BigQueryTable
 from dicom_bq.destinations.bigquery_options import BigQueryOptions
@@ -21,7 +22,7 @@ from dicom_bq.errors import (
     UsageError,
 )
 from dicom_bq.schema import Column, TableSchema, schema_from_keywords
-from tests.fake_bigquery import FakeBigQuery
+from tests.fake_bigquery import FakeBigQuery, Fault
 
 EMPTY, APPEND, TRUNCATE = WriteDisposition.WRITE_EMPTY, WriteDisposition.WRITE_APPEND, WriteDisposition.WRITE_TRUNCATE
 TAG = "projects/p1/locations/us/taxonomies/1/policyTags/2"
@@ -383,6 +384,23 @@ def test_required_columns_that_we_lack_are_named(fake: FakeBigQuery) -> None:
         table(fake).check(APPEND, SCHEMA)
 
 
+@pytest.mark.parametrize("disposition", [EMPTY, APPEND, TRUNCATE])
+def test_a_required_column_of_a_schema_file_that_stays_empty_is_refused(
+    fake: FakeBigQuery, disposition: WriteDisposition
+) -> None:
+    """Whether the table has it, or is to have it: no row has a value for it."""
+    made(fake, [text("SOPInstanceUID", "REQUIRED"), text("tenant", "REQUIRED")])
+    schema = SCHEMA.merge(TableSchema.from_bigquery([text("tenant", "REQUIRED")]))
+    with pytest.raises(DestinationConflictError, match=r"column tenant is REQUIRED in the table and (absent|empty)"):
+        table(fake).check(disposition, schema)
+
+
+def test_the_json_variant_has_a_value_for_each_of_its_columns(fake: FakeBigQuery) -> None:
+    fields = [{**item, "mode": "REQUIRED"} for item in json_schema().to_bigquery() if item["mode"] == "NULLABLE"]
+    made(fake, fields)
+    table(fake).check(APPEND, json_schema())
+
+
 def test_a_new_table_whose_required_columns_stay_empty_is_refused(fake: FakeBigQuery) -> None:
     inside = {"name": "mine", "type": "RECORD", "mode": "NULLABLE", "fields": [text("deep", "REQUIRED")]}
     schema = SCHEMA.merge(TableSchema.from_bigquery([text("tenant", "REQUIRED"), inside]))
@@ -524,6 +542,27 @@ def test_staged_parts_are_loaded_by_list_and_removed(fake: FakeBigQuery, monkeyp
     assert len(config["sourceUris"]) == 3
     assert all(uri.startswith("gs://stage/in/") and "*" not in uri for uri in config["sourceUris"])
     assert [path.name for path in bucket.rglob("*") if path.is_file()] == ["mine.txt"]
+
+
+def test_a_staging_bucket_that_is_not_there_is_known_before_anything_is_read(
+    fake: FakeBigQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+    with pytest.raises(DestinationError, match=r"there is no bucket gs://stage to put files in .*buckets create"):
+        table(fake, staging="gs://stage/in").check(EMPTY, None)
+    fake.create_bucket("stage")
+    fake.requests.clear()
+    table(fake, staging="gs://stage/in").check(EMPTY, None)
+    assert [request.path for request in fake.requests if "/storage/" in request.path] == ["/storage/v1/b/stage"]
+
+
+def test_who_may_not_ask_for_a_bucket_may_put_files_in_it(fake: FakeBigQuery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+    fake.create_bucket("stage")
+    fake.faults.append(Fault("GET", r"/b/stage$", reason="accessDenied", times=9))
+    staged = table(fake, staging="gs://stage/in")
+    staged.check(EMPTY, SCHEMA)
+    assert staged.write(SCHEMA, rows(SCHEMA, [ONE]), EMPTY) == 1
 
 
 def test_staging_that_needs_too_many_files_says_so_before_the_job(

@@ -257,14 +257,24 @@ def test_what_a_rebuild_would_lose_is_known_before_anything_is_read(table: DuckD
 
 
 def test_a_column_that_may_not_be_null_is_known_before_anything_is_read(table: DuckDBTable, path: Path) -> None:
-    execute(path, "CREATE TABLE dicom (x INT NOT NULL, y INT NOT NULL DEFAULT 1, ImageType VARCHAR[] NOT NULL)")
+    execute(path, "CREATE TABLE dicom (x BIGINT NOT NULL, y INT NOT NULL DEFAULT 1, ImageType VARCHAR[] NOT NULL)")
     message = "dicom: x may not be NULL, and no row has a value for it. Give it a default, or drop NOT NULL"
-    for attempt in (lambda: table.check(APPEND, NARROW), lambda: table.write(NARROW, [], APPEND)):
+    with_x = NARROW.merge(TableSchema.from_bigquery([{"name": "x", "type": "INTEGER"}]))  # of --schema; no row has it
+    for attempt in (
+        lambda: table.check(APPEND, None),
+        lambda: table.check(APPEND, NARROW),
+        lambda: table.check(APPEND, with_x),
+        lambda: table.write(NARROW, [], APPEND),
+    ):
         with pytest.raises(DestinationError, match=message):
             attempt()
-    table.check(APPEND, None)
     table.check(TRUNCATE, NARROW)
-    execute(path, "ALTER TABLE dicom ALTER COLUMN x DROP NOT NULL")
+    execute(path, "ALTER TABLE dicom ALTER COLUMN x DROP NOT NULL", "ALTER TABLE dicom ADD COLUMN Modality VARCHAR")
+    execute(path, "ALTER TABLE dicom ALTER COLUMN Modality SET NOT NULL")
+    table.check(APPEND, None)  # rows may have it
+    with pytest.raises(DestinationError, match="Modality may not be NULL"):
+        table.check(APPEND, NARROW)
+    execute(path, "ALTER TABLE dicom DROP COLUMN Modality")
     table.write(NARROW, batches(NARROW, [narrow_row(1)]), APPEND)
     assert execute(path, "SELECT y, ImageType, PatientID FROM dicom") == [(1, [], "1")]
 

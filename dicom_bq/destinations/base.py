@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
 
+from dicom_bq.column import Column
 from dicom_bq.errors import DestinationConflictError, DestinationExistsError, UsageError
 from dicom_bq.schema import NumericStrings, TableSchema
 from dicom_bq.schema_limits import Limits
@@ -161,6 +162,13 @@ def check_write(
         )
     if schema is not None:
         existing.schema.merge(schema).check_limits(destination.capabilities.limits)
+
+
+def fillable(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns that rows can have a value for: all of the JSON variant, else none that only a schema file asks for."""
+    if any(column.type == "JSON" for column in columns):
+        return tuple(columns)
+    return tuple(replace(column, fields=fillable(column.fields)) for column in columns if column.is_ours)
 
 
 def _conflicts(existing: TableSchema, schema: TableSchema | None) -> tuple[SchemaChange, ...]:

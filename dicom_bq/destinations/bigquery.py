@@ -75,6 +75,8 @@ class BigQueryTable:
     def check(self, disposition: WriteDisposition, schema: TableSchema | None) -> None:
         """As ``Destination.check`` says."""
         bigquery_tables.check_tag_names(self.options.policy_tags)
+        if self.options.staging:
+            Staging.of(self.session, self.options.staging, "").check()
         resource = self._resource()
         existing = None if resource is None else _existing(resource)
         try:

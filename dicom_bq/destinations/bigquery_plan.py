@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dicom_bq.column import REQUIRED
-from dicom_bq.destinations.base import WriteDisposition
+from dicom_bq.destinations.base import WriteDisposition, fillable
 from dicom_bq.destinations.bigquery_options import BigQueryOptions, TableName
 from dicom_bq.destinations.bigquery_tables import (
     Field,
@@ -160,6 +160,7 @@ def _mode(
     if disposition is not WriteDisposition.WRITE_TRUNCATE:
         check_required(name.uri, before, ours)
         return disposition.value, extended(before, ours)
+    _check_fillable(name.uri, ours)
     fields = replaced(before, ours)
     unchanged = same_columns(before, tagged(fields, options.policy_tags)) and options.cluster_by is None
     return (_REPLACE_ROWS, list(before)) if unchanged else (_REPLACE_TABLE, fields)
@@ -168,7 +169,8 @@ def _mode(
 def check_required(destination: str, before: Sequence[Field], ours: Sequence[Field]) -> None:
     """Raise DestinationConflictError, which names each, when a table needs columns that the rows lack."""
     advice = "Make it NULLABLE (ALTER TABLE ... ALTER COLUMN ... DROP NOT NULL), or use another table"
-    _refuse_required(destination, list(missing_required(before, ours)), "absent", advice)
+    own = TableSchema(fillable(TableSchema.from_bigquery(ours).columns)).to_bigquery()
+    _refuse_required(destination, list(missing_required(before, own)), "absent", advice)
 
 
 def _check_fillable(destination: str, ours: Sequence[Field]) -> None:

@@ -35,6 +35,22 @@ class Staging:
         folder = f"{prefix.strip('/')}/{run}/" if prefix.strip("/") else f"{run}/"
         return cls(session, bucket, folder)
 
+    def check(self) -> None:
+        """See that the bucket is there. Whoever may not ask for that may be allowed to write to it all the same.
+
+        Raises:
+            DestinationError: It is not, or Cloud Storage is not reached.
+        """
+        from google.api_core.exceptions import Forbidden
+
+        with self.session.translated(), contextlib.suppress(Forbidden):
+            if not self.session.storage.bucket(self.bucket).exists():
+                raise DestinationError(
+                    destination=self.session.table_name.uri,
+                    reason=f"there is no bucket gs://{self.bucket} to put files in (--staging)",
+                    advice="Make it first (gcloud storage buckets create), or correct its name",
+                )
+
     def put(self, parts: Iterable[Part]) -> tuple[list[str], list[Part]]:
         """Upload files as they are made; each is closed.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from dicom_bq.column import RECORD, REPEATED, Column
 from dicom_bq.destinations import files
-from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write
+from dicom_bq.destinations.base import Announce, Capabilities, Existing, WriteDisposition, check_write, fillable
 from dicom_bq.destinations.duckdb_widen import additions, needs_rebuild, rebuild
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema
@@ -105,8 +105,11 @@ class DuckDBTable:
         with self._connected() as connection:
             existing = self._existing(connection)
             check_write(self, existing, disposition, schema)
-            if existing and schema and disposition is not WriteDisposition.WRITE_TRUNCATE:
-                self._check_kept(existing.schema, schema, self._facts(connection))
+            if existing and disposition is not WriteDisposition.WRITE_TRUNCATE:
+                facts = self._facts(connection)
+                self._check_required(existing.schema, schema or existing.schema.expected(), facts)
+                if schema and needs_rebuild(existing.schema, existing.schema.merge(schema)):
+                    self._check_definitions(facts)
 
     def write(
         self,
@@ -194,7 +197,7 @@ class DuckDBTable:
             return
         merged = existing.schema.merge(schema)
         facts = self._facts(connection)
-        self._check_kept(existing.schema, schema, facts)
+        self._check_required(existing.schema, schema, facts)
         comment = next(text for kind, _, text in facts if kind == "table") or table_description("")
         if needs_rebuild(existing.schema, merged):
             self._rebuild(connection, existing.schema, merged, facts)
@@ -204,16 +207,19 @@ class DuckDBTable:
         ours = comment.startswith(table_description(""))
         self._comment(connection, "TABLE", table_description(merged.edition) if ours else comment)
 
-    def _check_kept(self, stored: TableSchema, schema: TableSchema, facts: list[_Fact]) -> None:
-        """Refuse rows that the table's definitions have no room for."""
+    def _check_required(self, stored: TableSchema, schema: TableSchema, facts: list[_Fact]) -> None:
+        """Refuse rows without a value for what may not be NULL in the table."""
         lists = (column for column in stored.columns if column.is_ours and column.mode == REPEATED)
-        have = {column.name.lower() for column in (*schema.columns, *lists)}
+        have = {column.name.lower() for column in (*fillable(schema.columns), *lists)}
         missing = [name for kind, name, _ in facts if kind == "required" and name and name.lower() not in have]
         if missing:
             reason = f"{', '.join(missing)} may not be NULL, and no row has a value for it"
             raise DestinationError(destination=self.uri, reason=reason, advice="Give it a default, or drop NOT NULL")
+
+    def _check_definitions(self, facts: list[_Fact]) -> None:
+        """Refuse to write a table anew that would lose what it is defined by."""
         definitions = sorted({kind for kind, _, _ in facts if kind in _DEFINITIONS})
-        if definitions and needs_rebuild(stored, stored.merge(schema)):
+        if definitions:
             reason = f"a record gains sub-fields, but the table has {' and '.join(definitions)}, which would be lost"
             advice = "Drop them first, or choose another table"
             raise DestinationError(destination=self.uri, reason=reason, advice=advice)
@@ -221,6 +227,7 @@ class DuckDBTable:
     def _rebuild(
         self, connection: duckdb.DuckDBPyConnection, stored: TableSchema, wanted: TableSchema, facts: list[_Fact]
     ) -> None:
+        self._check_definitions(facts)
         order = connection.table(quote(self.table)).columns
         connection.execute(rebuild(self.table, order, stored, wanted))
         for kind, name, comment in facts:

@@ -187,6 +187,10 @@ def discovery(fake: FakeBigQuery, request: Request) -> Answer:
     return Answer({**document, "rootUrl": root, "baseUrl": f"{root}bigquery/v2/", "mtlsRootUrl": root})
 
 
+def get_bucket(fake: FakeBigQuery, request: Request, bucket: str) -> Answer:
+    return Answer(fake.storage.get_bucket(bucket))
+
+
 def get_object(fake: FakeBigQuery, request: Request, bucket: str, name: str) -> Answer:
     media = request.query.get("alt") == "media"
     return Answer(fake.storage.read(bucket, name) if media else fake.storage.get(bucket, name))
@@ -226,6 +230,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("POST", rf"(?:/resumable)?/upload{BUCKET}/o", upload_object),
     ("PUT", r"/session/([^/]+)", put_chunk),
     ("GET", r"/\$discovery/rest", discovery),
+    ("GET", BUCKET, get_bucket),
     ("GET", rf"{BUCKET}/o", list_objects),
     ("GET", rf"(?:/download)?{BUCKET}/o/([^/]+)", get_object),
     ("DELETE", rf"{BUCKET}/o/([^/]+)", delete_object),

@@ -32,8 +32,12 @@ class Storage:
         names = {path: path.relative_to(folder).as_posix() for path in files}
         return [path for path, name in names.items() if name.startswith(start) and name.endswith(end)]
 
-    def upload(self, bucket: str, name: str, data: Path, match_generation: str | None) -> dict[str, Any]:
+    def get_bucket(self, bucket: str) -> dict[str, Any]:
         refuse_unless((self.root / bucket).is_dir(), f"The bucket {bucket} does not exist", "notFound")
+        return {"kind": "storage#bucket", "name": bucket}
+
+    def upload(self, bucket: str, name: str, data: Path, match_generation: str | None) -> dict[str, Any]:
+        self.get_bucket(bucket)
         target = self.root / bucket / name
         conflict = match_generation == "0" and target.exists()
         refuse_unless(not conflict, "At least one of the pre-conditions did not hold", "conditionNotMet")
