@@ -144,8 +144,9 @@ def _walk(source: ByteSource, head: bytes, start: int, form: Form, batch: Batch,
         origin, start = origin + stop.position, 0
         if stop.kind is StopKind.MORE:
             room = limit - (batch.size - before)
-            if stop.need > room:
-                if not source.reaches(origin + stop.need):
+            # The header of an element that may not be there is not asked for beyond the end of a file within the bound.
+            if stop.need > room and (stop.need > FIRST_READ or source.reaches(origin + room + 1)):
+                if room >= 0 and not source.reaches(origin + stop.need):
                     raise TruncatedError(offset=origin)
                 raise HeaderTooLargeError(limit=limit, offset=origin)
             wanted = _next_size(stop, wanted, room)
