@@ -115,6 +115,25 @@ def test_a_fault_that_passes_is_not_seen(fake: FakeBigQuery, case: str, disposit
     assert uids(fake) == [*(before if disposition is APPEND else []), "1", "2"]
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_job_that_is_there_and_is_not_found_is_looked_for_again(fake: FakeBigQuery, when: str) -> None:
+    """For a moment after a conflict: nobody knows what the job has done, so it is not started under another name."""
+    fake.faults += [Fault("PUT", "/session/", "duplicate", when=when), Fault("GET", "/jobs/", "notFound")]
+    assert export(fake, APPEND, ["1"]) == 1
+    assert [fault.times for fault in fake.faults] == [0, 0]
+    assert uids(fake) == ["1"]
+    assert len(fake.jobs.by_id) == 1
+
+
+def test_a_job_that_is_there_and_is_never_found_is_not_reached(fake: FakeBigQuery) -> None:
+    fake.faults += [Fault("PUT", "/session/", "duplicate", times=5), Fault("GET", "/jobs/", "notFound", times=5)]
+    with pytest.raises(UnavailableError, match=r"job dicom_bq_\w+ exists and cannot be read\. Run the same command"):
+        export(fake, APPEND, ["1"])
+    assert export(fake, APPEND, ["1"]) == 1
+    assert [fault.times for fault in fake.faults] == [0, 0]
+    assert uids(fake) == ["1"]
+
+
 def test_a_commit_whose_answer_never_comes_is_found_by_its_id(fake: FakeBigQuery, pauses: list[float]) -> None:
     """The client tries seven times; then the job is looked for, not started again."""
     fake.faults.append(Fault("PUT", "/session/", "backendError", when="after", times=7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import itertools
@@ -25,7 +26,7 @@ from dicom_bq.conform import conform
 from dicom_bq.destinations import duckdb_stream
 from dicom_bq.destinations.base import WriteDisposition
 from dicom_bq.destinations.duckdb import DuckDBTable
-from dicom_bq.destinations.duckdb_stream import MOST_ROWS
+from dicom_bq.destinations.duckdb_stream import MOST_ROWS, VECTOR, insert
 from dicom_bq.errors import DestinationError, MissingDependencyError
 from dicom_bq.schema import TableSchema, schema_from_keywords
 from tests.tables import NARROW, WIDE, batches, leftovers, narrow_row, read, wide_row, widened
@@ -290,6 +291,31 @@ def test_looking_at_a_table_needs_no_more_than_reading(table: DuckDBTable, path:
         assert existing is not None
         assert (existing.schema, existing.rows) == (NARROW, 1)
         other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("columns", [0, 320])
+def test_duckdb_has_memory_for_the_largest_batch_and_no_less_afterwards(path: Path, columns: int) -> None:
+    """Twice the bytes of a vector of its rows, and so much for each column; without any, what it had."""
+    seen: list[str] = []
+    sizes = [(VECTOR, 1 << 20), (VECTOR // 2, 8 << 20), (VECTOR, 1 << 20)]  # of the second, a vector has 16 MiB
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE t (a VARCHAR)")
+        before = limit_of(connection)
+        cursor = connection.cursor()
+
+        def given() -> Iterator[pa.RecordBatch]:
+            for rows, size in sizes:
+                yield pa.RecordBatch.from_pydict({"a": ["x" * (size // rows)] * rows})
+                seen.append(limit_of(cursor))
+
+        with contextlib.closing(cursor):
+            insert(connection, "t", pa.schema([("a", pa.string())]), given(), columns)
+    assert seen == ([before] * 3 if not columns else ["54.0 MiB", "84.0 MiB", "84.0 MiB"])
+
+
+def limit_of(connection: duckdb.DuckDBPyConnection) -> str:
+    ((limit,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    return str(limit)
 
 
 def test_comments_stay_through_a_rebuild(table: DuckDBTable, path: Path) -> None:

@@ -23,9 +23,10 @@ from dicom_bq.cli import main
 from dicom_bq.errors import UsageError
 from dicom_bq.inspect import inspect_file
 from dicom_bq.report import ReadReport
-from dicom_bq.sources.files import as_text, expand, printable
+from dicom_bq.sources.files import as_text, expand, listing, printable
 from dicom_bq.sources.patterns import parse
 from dicom_bq.sources.runs import in_order
+from dicom_bq.sources.spool import Spool
 from tests.instances import instance
 
 NAMES = st.text("ab.-", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
@@ -333,6 +334,14 @@ def test_what_is_excluded(tree: Callable[..., None], tmp_path: Path) -> None:
     exclude = [str(tmp_path / "d/out"), "d/out.duckdb"]
     assert list(expand(["d"], exclude=exclude)) == ["d/a", "d/s/b"]
     assert list(expand(["d/out.duckdb", "d/a"], exclude=exclude)) == ["d/a"]
+
+
+def test_where_archives_are_inflated_to_is_no_source(tree: Callable[..., None], tmp_path: Path) -> None:
+    tree("d/a", "d/spool/x", "d/spool-x/y")
+    (tmp_path / "d/link").symlink_to("spool")
+    spool = Spool("d/spool")
+    assert [uri for uri, _ in listing(["d"], spool=spool)] == ["d/a", "d/spool-x/y"]
+    assert [uri for uri, _ in listing(["d/**"], spool=spool)] == ["d/a", "d/spool-x/y"]
 
 
 # Odd things
