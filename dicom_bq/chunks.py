@@ -11,6 +11,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import astuple, dataclass, field
@@ -82,6 +83,8 @@ class Chunks:
     _passed: str = ""
     _unmet: dict[str, int] = field(default_factory=dict)
     """Files in each part of the earlier run that has not been listed again."""
+    _firsts: dict[str, str] = field(default_factory=dict)
+    """Those parts, by the digest of the first of their files."""
 
     @property
     def finished(self) -> int:
@@ -103,6 +106,7 @@ class Chunks:
             self._index(place, entry)
             self._unmet[entry["part"]] = entry["files"]
             self.starts[entry["first"]] = entry["files"]
+            self._firsts[entry["first"]] = entry["part"]
 
     def take(self, parts: Iterable[Part]) -> Generator[Part]:
         """The same parts, each with what the journal has of it."""
@@ -133,7 +137,7 @@ class Chunks:
             "files": len(part.uris),
             "file": part.file.name if isinstance(part.file, SpillFile) and summary.batches else "",
             "extents": [list(extent) for _, extent in summary.batches],
-            "found": _packed(_found(summary, self.schema)),
+            "found": _packed(_found(part.uris, summary, self.schema)),
         }
         self._index(self.journal.append(entry), entry)
 
@@ -146,11 +150,30 @@ class Chunks:
         key = digest_of(part.uris)
         self._unmet.pop(key, None)
         kept = self.index.get(key)
+        if kept is None:
+            self._compare(part)
         if kept is None or kept.after not in {"", after}:
             return None
         with contextlib.suppress(OSError):  # then it is read again
             return self._restore(part, self.journal.read(kept.place))
         return None
+
+    def _compare(self, part: Part) -> None:
+        """Name the changed files of a part that begins as one did that has been read, and has lost or gained files."""
+        kept = self.index.get(self._firsts.get(digest_of(part.uris[:1]), ""))
+        if kept is None:
+            return
+        with contextlib.suppress(OSError):  # it cannot be known
+            found = _unpacked(self.journal.read(kept.place)["found"])
+            then = dict(zip(found["names"], found["stats"], strict=True))
+            stats = stats_of(part.uris, part.members)
+            self._name(
+                [uri for uri, now in zip(part.uris, stats, strict=True) if then.get(_mark(uri), list(now)) != list(now)]
+            )
+
+    def _name(self, changed: list[str]) -> None:
+        self.changed += len(changed)
+        self.named += changed[: MOST_NAMED - len(self.named)]
 
     def _index(self, place: Place, entry: dict[str, Any]) -> None:
         self.index[entry["part"]] = Kept(place, entry["after"], entry["files"], entry["file"])
@@ -159,8 +182,7 @@ class Chunks:
         found = _unpacked(entry["found"])
         stats = stats_of(part.uris, part.members)
         changed = [uri for uri, now, then in zip(part.uris, stats, found["stats"], strict=True) if list(now) != then]
-        self.changed += len(changed)
-        self.named += changed[: MOST_NAMED - len(self.named)]
+        self._name(changed)
         if changed or any(code == "unreadable" for _, code, _ in found["failures"]):  # which may be readable by now
             return None
         extents, file = [Extent(*extent) for extent in entry["extents"]], StoredFile(self.directory / entry["file"])
@@ -193,11 +215,17 @@ def _after(before: str, uris: list[str], stats: list[Stat]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _found(summary: Summary, schema: TableSchema | None) -> dict[str, Any]:
+def _mark(uri: str) -> int:
+    """What tells files of one part apart, mostly; to name them is all that depends on it."""
+    return zlib.crc32(os.fsencode(uri)) & 0xFFFF
+
+
+def _found(uris: list[str], summary: Summary, schema: TableSchema | None) -> dict[str, Any]:
     """A summary as JSON: everything but where its rows are."""
     tally, selected = summary.tally, summary.selected
     return {
         "stats": summary.stats,
+        "names": list(map(_mark, uris)),
         "counts": [tally.found, tally.exported, tally.filtered],
         "failures": [astuple(one) for one in tally.failures],
         "skipped": [astuple(one) for one in tally.skipped],

@@ -308,6 +308,17 @@ def test_a_changed_file_is_read_again_and_named(nursery: Nursery, archive: Path,
     assert contents(tmp_path / "x.parquet") == table
 
 
+def test_a_changed_file_among_others_that_are_gone_is_named(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
+    command = interrupted(nursery, archive)
+    (archive / "03.dcm").unlink()
+    os.utime(archive / "04.dcm", ns=(0, 0))
+    instance(tmp_path, "9").rename(archive / "04-new.dcm")  # which is new, and not changed
+    assert nursery.run(*command) == 1, nursery.log.read_text()
+    log = nursery.log.read_text()
+    assert f"changed since they were read, and read again with their chunks: {archive / '04.dcm'}\n" in log
+    assert "chunks of 5 files are not what they were: files have come or gone" in log
+
+
 def test_files_that_come_and_go(nursery: Nursery, archive: Path, tmp_path: Path) -> None:
     command = interrupted(nursery, archive)
     (archive / "13.dcm").unlink()
