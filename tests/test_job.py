@@ -532,14 +532,16 @@ def test_sources_may_come_one_by_one(tmp_path: Path) -> None:
     assert pa.table(stream).num_rows == pa.table(stream).num_rows == 2
 
 
-def test_the_directory_that_the_command_runs_in_may_be_the_table(
+def test_the_directory_that_the_command_runs_in_is_not_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = plant(tmp_path / "in", a=explicit_file())
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path / "out")
-    assert dicom_bq.export(source, ".").rows == 1
-    assert pq.read_table(tmp_path / "out").num_rows == 1
+    with pytest.raises(DestinationError, match=r"Name a new directory in it, or run the command elsewhere"):
+        dicom_bq.export(source, ".")
+    assert dicom_bq.export(source, "table").rows == 1
+    assert pq.read_table(tmp_path / "out" / "table").num_rows == 1
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "out"]
 
 
