@@ -21,13 +21,13 @@ from benchmarks.harness import Settings
 SETS = {False: ("typical", "charsets", "private", "wide", "multiframe"), True: ("typical",)}
 # Stage, and the functions that are it: the name by which the caller knows each, so that a wrapper is met.
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("open, read, close", ("dicom_bq.scan.files:read_heads",)),
-    ("meta information", ("dicom_bq.scan.files:find_data_sets",)),
-    ("candidates, chain of lanes", ("dicom_bq.scan.files:walk_lockstep", "dicom_bq.scan.lockstep:_reach")),
+    ("open, read, close", ("dicom_bq.scan.rounds:read_heads",)),
+    ("meta information", ("dicom_bq.scan.rounds:find_data_sets",)),
+    ("candidates, chain of lanes", ("dicom_bq.scan.rounds:walk_lockstep", "dicom_bq.scan.lockstep:_reach")),
     ("lanes", ("dicom_bq.scan.lockstep:advance",)),
     ("tokens", ("dicom_bq.scan.lockstep:_tokens",)),
-    ("brackets", ("dicom_bq.scan.lockstep:nest",)),
-    ("verdict, table", ("dicom_bq.scan.lockstep:_judge",)),
+    ("brackets", ("dicom_bq.scan.verdicts:nest",)),
+    ("verdict, table", ("dicom_bq.scan.lockstep:judge",)),
     ("scalar walker", ("dicom_bq.scan.files:scan_file",)),
     ("merge", ("dicom_bq.scan.files:merge",)),
     ("scan: rest", ("dicom_bq.scan.files:scan_files", "dicom_bq.scan.files:normalise")),

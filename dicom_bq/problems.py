@@ -56,6 +56,7 @@ class Reason(StrEnum):
     CUT_VALUE = "file ends inside the value, kept as far as it goes"
     OTHER_SYNTAX = "data set is not encoded as its transfer syntax says"
     READ_BY_PYDICOM = "malformed; read by pydicom instead"
+    WITHOUT_VR = "an element without a VR has taken what follows for its value; elements may be made up"
 
 
 REPAIRS = frozenset(reason for reason in Reason if reason.value.startswith("repaired"))

@@ -50,8 +50,9 @@ def scan_by_pydicom(
             return failure
         content = source.read(0, options.max_header_bytes)
         dataset = _read(content)
-        _check_without_vr(dataset, content)
         batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.READ_BY_PYDICOM))
+        if _has_made_up(dataset, content):
+            batch.rows.notes.append(Note(len(batch.rows.counts), -1, Reason.WITHOUT_VR))
         with quiet():
             append_dataset(dataset, batch)
         _check_end(dataset, content, batch)
@@ -64,14 +65,12 @@ def scan_by_pydicom(
     return None
 
 
-def _check_without_vr(dataset: FileDataset, content: bytes) -> None:
-    """Refuse what pydicom has made up of an explicit data set.
+def _has_made_up(dataset: FileDataset, content: bytes) -> bool:
+    """Whether pydicom seems to have made something up of an explicit data set.
 
     An element without a VR it takes for one of implicit VR. The length may then be what stands in the place of a VR:
-    the value takes other elements with it, and ends anywhere.
-
-    Raises:
-        ScanError: What is behind such a value is not the end, nor that of an item, nor a greater tag.
+    the value takes other elements with it, and ends anywhere. What is behind it tells: the end, or that of an item, or
+    a greater tag, or something else.
     """
     stack: list[Dataset] = [dataset]
     while stack:
@@ -80,22 +79,23 @@ def _check_without_vr(dataset: FileDataset, content: bytes) -> None:
             element: Any = current.get_item(tag, keep_deferred=True)
             if element.VR == "SQ" and not hasattr(element, "is_implicit_VR"):
                 stack += element.value
-            elif element.VR is None and not element.is_implicit_VR and tag.group != ITEM_GROUP:
-                _check_following(int(tag), element, content)
+                continue
+            lacks_vr = element.VR is None and not element.is_implicit_VR and tag.group != ITEM_GROUP
+            if lacks_vr and not _ends_well(int(tag), element, content):
+                return True
+    return False
 
 
-def _check_following(tag: int, element: RawDataElement, content: bytes) -> None:
+def _ends_well(tag: int, element: RawDataElement, content: bytes) -> bool:
     if element.length == UNDEFINED_LENGTH:
-        return
+        return True
     start, order = element.value_tell, "<" if element.is_little_endian else ">"
     end, (short,) = start + element.length, struct.unpack_from(order + "H", content, start - 2)
     if end + HEADER_BYTES <= len(content):
         group, number = struct.unpack_from(order + "HH", content, end)
-        follows = group == ITEM_GROUP or group << 16 | number > tag
-    else:  # of a value that goes on to the end pydicom has the same, whichever its length is
-        follows = end <= len(content) or start + short == len(content) > start
-    if not follows:
-        raise ScanError(reason="no VR, and no element follows the value", offset=start - HEADER_BYTES)
+        return bool(group == ITEM_GROUP or group << 16 | number > tag)
+    # of a value that goes on to the end pydicom has the same, whichever its length is
+    return end <= len(content) or start + short == len(content) > start
 
 
 def _check_end(dataset: FileDataset, content: bytes, batch: Batch) -> None:
