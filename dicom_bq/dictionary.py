@@ -59,6 +59,11 @@ class DictionaryEntry:
         """
         return None if self.repeater_mask else vr_rules.load().not_data(self.tag)
 
+    @property
+    def is_grouped_sequence(self) -> bool:
+        """A sequence of a repeating group, of which there is one, (50xx,2600); those of several groups would mix."""
+        return self.vr == "SQ" and self.repeater_mask != 0
+
     def repeater_id(self, tag: int) -> str:
         """The half of ``tag`` that varies in this repeating group, as four upper-case hexadecimal digits."""
         return f"{tag >> 16 if self.repeater_mask >> 16 else tag & 0xFFFF:04X}"

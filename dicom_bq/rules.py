@@ -183,7 +183,7 @@ def _tag_lines(tag: int) -> list[RuleLine]:
 def _entry_line(entry: DictionaryEntry) -> RuleLine:
     rule = vr_rules.load().vr[entry.vr]
     column = _column(entry, rule)
-    dropped, grouped = column is mapping.DROPPED_TAGS, _is_grouped(entry)
+    dropped, grouped = column is mapping.DROPPED_TAGS, entry.is_grouped_sequence
     notes = (
         *([f"Its TagName is {entry.keyword}."] if dropped else _sub_fields(column)),
         *([_REPEATER_NOTE] if entry.repeater_mask and not dropped else []),
@@ -208,16 +208,11 @@ def _entry_line(entry: DictionaryEntry) -> RuleLine:
 
 def _column(entry: DictionaryEntry, rule: VRRule) -> Column:
     """The column that holds the element, or says that its value was dropped."""
-    if rule.bigquery is None or _is_grouped(entry):
+    if rule.bigquery is None or entry.is_grouped_sequence:
         return mapping.DROPPED_TAGS
     if entry.vr == "SQ":
         return Column(entry.keyword, rule.bigquery, REPEATED, entry.tag)
     return mapping.leaf_column(entry.tag)
-
-
-def _is_grouped(entry: DictionaryEntry) -> bool:
-    """A sequence of a repeating group, of which there is one: (50xx,2600)."""
-    return entry.vr == "SQ" and entry.repeater_mask != 0
 
 
 def _sub_fields(column: Column) -> tuple[str, ...]:

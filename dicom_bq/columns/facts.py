@@ -102,7 +102,7 @@ def _facts(tag: int, numeric_strings: NumericStrings) -> tuple[int, int, bool, b
         return PRIVATE_KEY + tag, UNKNOWN, False, False, 0
     rule = vr_rules.load().vr[entry.vr]
     family = TYPED[entry.vr] if numeric_strings == "typed" and entry.vr in TYPED else rule.family
-    if entry.repeater_mask and family is Family.SEQUENCE:
+    if entry.is_grouped_sequence:
         return entry.tag, GROUPED, True, True, Trim.NONE
     trim = Trim.BOTH if rule.trim == "both" else Trim.TRAILING
     return entry.tag, FAMILY_NUMBER[family], entry.repeated, bool(entry.repeater_mask), trim

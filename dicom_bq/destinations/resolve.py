@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicom_bq.errors import UsageError
+from dicom_bq.sources.names import has_scheme
 
 if TYPE_CHECKING:
     from dicom_bq.destinations.base import Destination
     from dicom_bq.destinations.bigquery_options import BigQueryOptions
-
-
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def resolve(
@@ -46,7 +43,7 @@ def resolve(
         return BigQueryTable(TableName.parse(text), bigquery or BigQueryOptions(), command)
     if bigquery is not None:
         raise UsageError(reason=f"{text} is no bq:// URI, and has none of the options of BigQuery")
-    if _URI.match(text):
+    if has_scheme(text):
         raise UsageError(reason=f"{text}: of what is not a path, only BigQuery's bq:// can be exported to")
     path = Path(text)
     if not text or not Path(os.path.realpath(path)).name:

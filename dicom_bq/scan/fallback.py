@@ -17,13 +17,11 @@ from dicom_bq.scan.meta import ITEM_GROUP
 from dicom_bq.scan.outcome import Failure, ScanOptions, Skipped
 from dicom_bq.scan.quiet import quiet
 from dicom_bq.scan.tables import is_never_read
+from dicom_bq.scan.unstated import HEADER_BYTES
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
     from pydicom.dataelem import RawDataElement
-
-HEADER_BYTES = 8
-"""Of an element, at least (PS3.5 7.1.2, 7.1.3)."""
 
 
 def scan_by_pydicom(
@@ -135,9 +133,8 @@ def _read(content: bytes) -> FileDataset:
     import pydicom
 
     file = BytesIO(content)
-    file.name = (
-        uuid4().hex
-    )  # is in the warning, which Python would not repeat: the caller may have seen the same before
+    # The name is in the warning, which Python would not repeat: the caller may have seen the same before.
+    file.name = uuid4().hex
     with quiet() as heard:
         dataset = pydicom.dcmread(file, force=True)
     if any("End of file" in text or "unexpected" in text.lower() for text in heard):

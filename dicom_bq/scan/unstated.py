@@ -13,6 +13,7 @@ from dicom_bq.scan.tables import tables
 
 HEADER = Struct("<HH2s")
 HEADER_BYTES = 8
+"""Of an element, at least (PS3.5 7.1.2, 7.1.3)."""
 NOTHING = b"\0\0"
 
 

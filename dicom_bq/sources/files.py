@@ -23,7 +23,7 @@ from dicom_bq.errors import UsageError
 from dicom_bq.sources.archives import Archives, kind_of, suffix_kind
 from dicom_bq.sources.lists import check_list, is_list, read_list
 from dicom_bq.sources.members import SEPARATOR, ArchiveLimits, Kind
-from dicom_bq.sources.names import as_text, printable
+from dicom_bq.sources.names import as_text, has_scheme, printable
 from dicom_bq.sources.patterns import EVERYTHING, Names, Pattern, has_wildcard, parse
 from dicom_bq.sources.runs import Kept, in_order
 from dicom_bq.sources.spool import Spool
@@ -160,9 +160,6 @@ def _from_lists(lists: Sequence[str], resolver: _Resolver) -> Iterator[_File | T
                 yield replace(place, listed=True) if isinstance(place, Tree) else place
 
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
 def _refused(path: str, why: str, between: str = " ") -> UsageError:
     return UsageError(reason=f"{printable(path)}{between}{why}", why=why)
 
@@ -223,7 +220,7 @@ class _Resolver:
 
     def _absent(self, source: str, path: str) -> Tree:
         """What a source is that is no path: members of an archive, or a pattern."""
-        if _URI.match(source):
+        if has_scheme(source):
             raise _refused(source, "sources are files here, and nothing is read over a network", ": ")
         at = source.find(SEPARATOR)
         while at >= 0:

@@ -7,6 +7,13 @@ import re
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """C0, DEL and C1, line and paragraph separators, and what turns the direction of text round (Unicode TR 9, 2)."""
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def has_scheme(text: str) -> bool:
+    """Whether a text is the URI of something that is no path here, as ``gs://bucket/name`` is."""
+    return _SCHEME.match(text) is not None
+
 
 def as_text(uri: str) -> str:
     r"""A URI as data that any output can hold, rows and JSON: bytes that are not UTF-8 become ``\xNN``.
